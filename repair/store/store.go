@@ -1,0 +1,59 @@
+// Package store knows where mail is and in which layout: it finds accounts and mailboxes in an [io/fs.FS] (a live host's
+// or a snapshot's) and decodes mailbox names. It reads, and only reads; it opens no mail.
+package store
+
+import (
+	"io/fs"
+)
+
+// HostPath is an absolute, clean slash path on the host.
+type HostPath string
+
+// RelPath is a clean slash path relative to an account's mail root. It may hold any byte but NUL and never "..".
+type RelPath string
+
+// Layout is how Dovecot stores an account's mail.
+type Layout string
+
+// The layouts dovemend knows.
+const (
+	MDBox   Layout = "mdbox"
+	SDBox   Layout = "sdbox"
+	Maildir Layout = "maildir"
+)
+
+// Account is one address's mail on the host.
+type Account struct {
+	Address   string   // user@domain where the path tells it, else ""
+	Root      HostPath // the mail root: the directory that holds mailboxes/, or the Maildir; symbolic links resolved
+	Layout    Layout
+	FSLayout  bool      // Maildir with LAYOUT=fs (A/B/cur) rather than Maildir++ (.A.B/cur)
+	Tree      bool      // there is a mailboxes tree, beneath which removal is possible
+	Mailboxes []Mailbox // sorted, INBOX first
+}
+
+// Mailbox is one mailbox of an account.
+type Mailbox struct {
+	Name    string  // for people: decoded from modified UTF-7, hierarchy separated by "/"; may hold anything, print it quoted
+	Storage string  // as on disk, hierarchy separated by the layout's separator
+	Dir     RelPath // its own folder: "mailboxes/INBOX/dbox-Mails", ".Archive.2020", "." for a Maildir's INBOX
+}
+
+// Store API:
+//
+//	func Find(ctx, fsys fs.FS, from []HostPath) ([]Account, error)          // search these directories (home, /userdata*/USER/mail, …) within bounds of depth and number
+//	func At(ctx, fsys fs.FS, root HostPath) (Account, error)                // the account whose mail root (or mailboxes tree, or Maildir) this is
+//	func (a Account) Mailbox(name string) (Mailbox, error)                  // by decoded or storage name, "/" or "."; *NotFoundError{Name, Near []string}
+//	func (a Account) OwnFiles(ctx, fsys fs.FS, m Mailbox) ([]RelPath, error) // the files that belong to this one mailbox alone (not sub-mailboxes, not account-wide files)
+//	func (a Account) Shared() []RelPath                                     // what mailboxes share: "storage" for mdbox, list index, subscriptions, …
+//	func Measure(ctx, fsys fs.FS, a Account) ([]Size, error)                // messages (from the index for mdbox), bytes, per mailbox and in all
+//	func DecodeName / EncodeName                                            // modified UTF-7
+
+// Size is how much mail there is in a mailbox or account. -1 where it cannot be told.
+type Size struct {
+	Messages int
+	Bytes    int64
+}
+
+// FS is what store and snapshot read from: [fs.FS] with Lstat and ReadLink.
+type FS = fs.ReadLinkFS
