@@ -1,0 +1,213 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// command is one running command of the host, on its own channel.
+type command struct {
+	link    *link
+	marks   markers
+	stdin   io.WriteCloser
+	stdout  io.Reader
+	stderr  io.Reader
+	wait    func() error
+	stop    func() // closes the channel at once; safe to call twice
+	errText func() []byte
+}
+
+// maxCommands bounds the commands running at one time; OpenSSH allows ten sessions on a connection, and SFTP needs one.
+const maxCommands = 6
+
+// command starts a script. Its channel is closed when ctx ends.
+func (l *link) command(ctx context.Context, script string, framed bool) (*command, error) {
+	m, err := newMarkers()
+	if err != nil {
+		return nil, err
+	}
+	line, err := commandLine(script, m, framed)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-l.done:
+		return nil, l.lost()
+	}
+	sess, err := l.session(ctx)
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	c := &command{link: l, marks: m}
+	var once sync.Once
+	unhook := context.AfterFunc(ctx, func() { c.stop() })
+	c.stop = func() {
+		once.Do(func() {
+			unhook()
+			<-l.slots
+			go func() { // a stuck connection must not hold the caller
+				sess.Signal(ssh.SIGTERM)
+				sess.Close()
+			}()
+		})
+	}
+	if c.stdin, err = sess.StdinPipe(); err == nil {
+		if c.stdout, err = sess.StdoutPipe(); err == nil {
+			c.stderr, err = sess.StderrPipe()
+		}
+	}
+	if err != nil {
+		c.stop()
+		return nil, fmt.Errorf("run command on the host: %w", err)
+	}
+	started := make(chan error, 1)
+	go func() { started <- sess.Start(line) }()
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-l.done:
+		err = l.lost()
+	}
+	if err != nil {
+		c.stop()
+		if lost := l.lost(); lost != nil {
+			return nil, lost
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: %s", ErrNoShell, Safe(err.Error()))
+	}
+	c.stdout = &ctxReader{r: c.stdout, ctx: ctx, done: l.done, lost: l.lost}
+	c.wait = func() error {
+		ended := make(chan error, 1)
+		go func() { ended <- sess.Wait() }()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return c, nil
+}
+
+// session opens a channel; a host which does not answer does not hold the caller past ctx.
+func (l *link) session(ctx context.Context) (*ssh.Session, error) {
+	type result struct {
+		s   *ssh.Session
+		err error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		s, err := l.client.NewSession()
+		ch <- result{s, err}
+	}()
+	abandon := func() {
+		go func() {
+			if r := <-ch; r.s != nil {
+				r.s.Close()
+			}
+		}()
+	}
+	select {
+	case r := <-ch:
+		if r.err != nil {
+			if lost := l.lost(); lost != nil {
+				return nil, lost
+			}
+			var refused *ssh.OpenChannelError
+			if errors.As(r.err, &refused) {
+				return nil, fmt.Errorf("open session: the host refuses it: %s", Safe(refused.Message))
+			}
+			return nil, fmt.Errorf("open session: %w", r.err)
+		}
+		return r.s, nil
+	case <-ctx.Done():
+		abandon()
+		return nil, ctx.Err()
+	case <-l.done:
+		abandon()
+		return nil, l.lost()
+	}
+}
+
+// skipNoise reads stdout up to and with the begin marker.
+func (c *command) skipNoise(ctx context.Context) error {
+	want := []byte(c.marks.begin[0] + c.marks.begin[1] + "\n")
+	var seen []byte
+	one := make([]byte, 1)
+	for len(seen) < noiseLimit {
+		n, err := c.stdout.Read(one)
+		seen = append(seen, one[:n]...)
+		if bytes.HasSuffix(seen, want) {
+			return nil
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return c.noShell(seen, err)
+		}
+	}
+	return fmt.Errorf("run command on the host: the login shell printed more than %d KiB before it", noiseLimit>>10)
+}
+
+var errTooMuch = errors.New("too much output")
+
+// bounded keeps what is written up to a limit; past it, it refuses, or drops the rest.
+type bounded struct {
+	buf   []byte
+	limit int
+	drop  bool
+	full  bool
+}
+
+func newBounded(limit int) *bounded { return &bounded{limit: limit} }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	room := b.limit - len(b.buf)
+	if len(p) <= room {
+		b.buf = append(b.buf, p...)
+		return len(p), nil
+	}
+	b.full = true
+	b.buf = append(b.buf, p[:room]...)
+	if b.drop {
+		return len(p), nil
+	}
+	return room, errTooMuch
+}
+
+// ctxReader says why a stream ended when that was not the command's doing.
+type ctxReader struct {
+	r    io.Reader
+	ctx  context.Context
+	done <-chan struct{}
+	lost func() error
+}
+
+func (r *ctxReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if ctxErr := r.ctx.Err(); ctxErr != nil {
+		return n, ctxErr
+	}
+	if lost := r.lost(); lost != nil {
+		return n, lost
+	}
+	return n, err
+}

@@ -1,0 +1,141 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// link is one SSH connection and what runs over it. It never heals: a lost one is replaced.
+type link struct {
+	client *ssh.Client
+	addr   string
+	key    string      // fingerprint of the host key
+	hops   []io.Closer // connections of the jump hosts, nearest last
+	done   chan struct{}
+	slots  chan struct{} // one for each running command
+
+	once  sync.Once
+	mu    sync.Mutex
+	cause error
+
+	sftpMu sync.Mutex
+	sftpc  *sftp.Client
+}
+
+func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
+	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), slots: make(chan struct{}, maxCommands)}
+	go func() {
+		err := client.Wait()
+		if err == nil || errors.Is(err, io.EOF) {
+			err = errors.New("the host closed it")
+		}
+		l.close(fmt.Errorf("%w: %s", ErrDisconnected, Safe(err.Error())))
+	}()
+	return l
+}
+
+// close ends the connection; the first cause given is kept.
+func (l *link) close(cause error) {
+	l.once.Do(func() {
+		l.mu.Lock()
+		l.cause = cause
+		l.mu.Unlock()
+		close(l.done)
+		go func() { // closing writes to the connection, which may be stuck
+			l.client.Close()
+			for i := len(l.hops) - 1; i >= 0; i-- {
+				l.hops[i].Close()
+			}
+		}()
+	})
+}
+
+// lost is the reason the connection has ended, nil while it stands.
+func (l *link) lost() error {
+	select {
+	case <-l.done:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.cause
+	default:
+		return nil
+	}
+}
+
+// sftp gives the link's SFTP client, opening it the first time.
+func (l *link) sftp(ctx context.Context) (*sftp.Client, error) {
+	l.sftpMu.Lock()
+	defer l.sftpMu.Unlock()
+	if err := l.lost(); err != nil {
+		return nil, err
+	}
+	if l.sftpc != nil {
+		return l.sftpc, nil
+	}
+	c, err := l.openSFTP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.sftpc = c
+	go func() { // an SFTP server that ends leaves a connection which is of no more use
+		err := c.Wait()
+		if err == nil || errors.Is(err, io.EOF) {
+			err = errors.New("the host ended the SFTP session")
+		}
+		l.close(fmt.Errorf("%w: %s", ErrDisconnected, Safe(err.Error())))
+	}()
+	return c, nil
+}
+
+func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
+	sess, err := l.session(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start SFTP: %w", err)
+	}
+	type result struct {
+		c   *sftp.Client
+		err error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		in, err := sess.StdinPipe()
+		if err != nil {
+			ch <- result{nil, err}
+			return
+		}
+		out, err := sess.StdoutPipe()
+		if err != nil {
+			ch <- result{nil, err}
+			return
+		}
+		sess.Stderr = io.Discard
+		if err := sess.RequestSubsystem("sftp"); err != nil {
+			ch <- result{nil, err}
+			return
+		}
+		c, err := sftp.NewClientPipe(out, in, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
+		ch <- result{c, err}
+	}()
+	select {
+	case r := <-ch:
+		if r.err == nil {
+			return r.c, nil
+		}
+		sess.Close()
+		if lost := l.lost(); lost != nil {
+			return nil, lost
+		}
+		return nil, fmt.Errorf("%w: %s", ErrNoSFTP, Safe(r.err.Error()))
+	case <-ctx.Done():
+		go sess.Close()
+		return nil, fmt.Errorf("start SFTP: %w", ctx.Err())
+	case <-l.done:
+		return nil, l.lost()
+	}
+}
