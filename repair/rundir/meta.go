@@ -3,11 +3,13 @@ package rundir
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
 
+	"dovemend/repair/pathtext"
 	"dovemend/repair/store"
 )
 
@@ -57,6 +59,31 @@ type Meta struct {
 	Exit      int            `json:"exit"`                // exit code of the last command, once Ended is set
 	Error     string         `json:"error,omitempty"`     // why it failed, in words; untrusted text may be in it
 	Version   string         `json:"version,omitempty"`   // of dovemend
+}
+
+// plain is Meta without its methods.
+type plain Meta
+
+// metaJSON is Meta with a mail root that survives JSON whatever bytes it holds.
+type metaJSON struct {
+	*plain
+	MailRoot pathtext.Path `json:"mail_root,omitempty"`
+}
+
+// MarshalJSON writes the mail root by package pathtext.
+func (m Meta) MarshalJSON() ([]byte, error) {
+	return json.Marshal(metaJSON{plain: (*plain)(&m), MailRoot: pathtext.Path(m.MailRoot)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (m *Meta) UnmarshalJSON(b []byte) error {
+	j := metaJSON{plain: new(plain)}
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*m = Meta(*j.plain)
+	m.MailRoot = store.HostPath(j.MailRoot)
+	return nil
 }
 
 // Key names the account a run works on: the same host (by its key's fingerprint where known, else by its address) and

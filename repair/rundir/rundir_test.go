@@ -37,7 +37,7 @@ func fake(t *testing.T, state, id, meta string) {
 
 func TestCreateThenOpenGivesTheSameMeta(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "a", "state")
-	want := Meta{Kind: KindRepair, Target: "web1", User: "u", Addr: "h:22", HostKey: "SHA256:x", MailRoot: "/home/u/mail",
+	want := Meta{Kind: KindRepair, Target: "web1", User: "u", Addr: "h:22", HostKey: "SHA256:x", MailRoot: "/home/\xff/mail",
 		Address: "a@b.example", Layout: "mdbox", Mailboxes: []string{"INBOX", "Entwürfe"}, Remedy: "clear", Version: "1"}
 	d := mustCreate(t, state, want)
 	if !ValidID(d.ID()) {
