@@ -37,7 +37,9 @@ func start(t *testing.T, o Options) *Host {
 	if o.Password == "" {
 		o.Password = "open sesame"
 	}
-	o.Logf = t.Logf
+	if testing.Verbose() {
+		o.Logf = t.Logf
+	}
 	h, err := Start(o)
 	if err != nil {
 		t.Fatal(err)

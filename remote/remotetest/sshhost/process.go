@@ -214,7 +214,8 @@ func (h *Host) preparePS() (err error) {
 		if u, err := user.Current(); err == nil {
 			account = u.Username
 		}
-		script = fmt.Sprintf("#!/bin/sh\n%s=%s %s=%s %s=%s exec %s \"$@\"\n", childEnv, childPS,
+		// A program built with -race would otherwise wait a second before it exits.
+		script = fmt.Sprintf("#!/bin/sh\nGORACE=atexit_sleep_ms=0 %s=%s %s=%s %s=%s exec %s \"$@\"\n", childEnv, childPS,
 			tableEnv, quote(filepath.Join(h.private, "table")), commEnv, quote(account), quote(exe))
 	}
 	if err := os.WriteFile(filepath.Join(h.private, "ps"), []byte(script), 0o700); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -167,6 +168,9 @@ func (s *sftpServer) realpath(id uint32, path string, r *reader) (*writer, error
 	var real string
 	err := s.named("realpath", path, r, func(p string) (err error) {
 		real, err = filepath.EvalSymlinks(p)
+		if err != nil && strings.Contains(err.Error(), "too many links") { // it has no errno of its own
+			return syscall.ELOOP
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			if _, lerr := os.Lstat(p); lerr == nil {
 				return err // a dangling link

@@ -195,7 +195,8 @@ func status(err error) (code uint32, text string) {
 		return fxBadMessage, "Bad message"
 	case errors.Is(err, errors.ErrUnsupported), errno == syscall.ENOSYS:
 		return fxUnsupported, "Operation unsupported"
-	case errors.Is(err, fs.ErrNotExist), errno == syscall.ENOTDIR, errno == syscall.ELOOP, errors.Is(err, os.ErrClosed):
+	case errors.Is(err, fs.ErrNotExist), errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.EBADF,
+		errors.Is(err, os.ErrClosed):
 		return fxNoSuchFile, "No such file"
 	case errors.Is(err, fs.ErrPermission):
 		return fxPermission, "Permission denied"
