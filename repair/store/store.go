@@ -1,5 +1,8 @@
 // Package store knows where mail is and in which layout: it finds accounts and mailboxes in an [io/fs.FS] (a live host's
 // or a snapshot's) and decodes mailbox names. It reads, and only reads; it opens no mail.
+//
+// Everything a host says is bounded here: the depth and number of directories read, the entries taken from each, and
+// the bytes read of an index. Directories are read in parallel, since over SFTP each one costs several round trips.
 package store
 
 import (
@@ -30,29 +33,22 @@ type Account struct {
 	FSLayout  bool      // Maildir with LAYOUT=fs (A/B/cur) rather than Maildir++ (.A.B/cur)
 	Tree      bool      // there is a mailboxes tree, beneath which removal is possible
 	Mailboxes []Mailbox // sorted, INBOX first
+
+	Files      []RelPath // account-wide files found directly in the mail root: subscriptions, list index, …
+	Unreadable []RelPath // folders that could not be read, so that mailboxes beneath them may be missing here
 }
 
 // Mailbox is one mailbox of an account.
 type Mailbox struct {
 	Name    string  // for people: decoded from modified UTF-7, hierarchy separated by "/"; may hold anything, print it quoted
-	Storage string  // as on disk, hierarchy separated by the layout's separator
+	Storage string  // as on disk, hierarchy separated by the layout's separator; the GUID with LAYOUT=index
 	Dir     RelPath // its own folder: "mailboxes/INBOX/dbox-Mails", ".Archive.2020", "." for a Maildir's INBOX
 }
-
-// Store API:
-//
-//	func Find(ctx, fsys fs.FS, from []HostPath) ([]Account, error)          // search these directories (home, /userdata*/USER/mail, …) within bounds of depth and number
-//	func At(ctx, fsys fs.FS, root HostPath) (Account, error)                // the account whose mail root (or mailboxes tree, or Maildir) this is
-//	func (a Account) Mailbox(name string) (Mailbox, error)                  // by decoded or storage name, "/" or "."; *NotFoundError{Name, Near []string}
-//	func (a Account) OwnFiles(ctx, fsys fs.FS, m Mailbox) ([]RelPath, error) // the files that belong to this one mailbox alone (not sub-mailboxes, not account-wide files)
-//	func (a Account) Shared() []RelPath                                     // what mailboxes share: "storage" for mdbox, list index, subscriptions, …
-//	func Measure(ctx, fsys fs.FS, a Account) ([]Size, error)                // messages (from the index for mdbox), bytes, per mailbox and in all
-//	func DecodeName / EncodeName                                            // modified UTF-7
 
 // Size is how much mail there is in a mailbox or account. -1 where it cannot be told.
 type Size struct {
 	Messages int
-	Bytes    int64
+	Bytes    int64 // of the files that belong to it alone; for an mdbox mailbox see [Measure]
 }
 
 // FS is what store and snapshot read from: [fs.FS] with Lstat and ReadLink.
