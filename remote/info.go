@@ -54,7 +54,7 @@ func (h *Host) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	home, err := await(ctx, l, func() (string, error) { return c.RealPath(".") })
+	home, err := linkCall(ctx, l, func() (string, error) { return c.RealPath(".") }, nil)
 	if err != nil {
 		if lost := l.lost(); lost != nil {
 			return lost

@@ -119,7 +119,8 @@ func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
 			ch <- result{nil, err}
 			return
 		}
-		c, err := sftp.NewClientPipe(out, in, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
+		tap := newSFTPTap(out, in)
+		c, err := sftp.NewClientPipe(tap, tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
 		ch <- result{c, err}
 	}()
 	select {
