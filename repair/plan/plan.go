@@ -3,15 +3,16 @@
 package plan
 
 import (
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	"dovemend/repair/store"
 )
-
-// ErrWouldLoseData: the remedy costs something the user has not accepted by name.
-var ErrWouldLoseData = errors.New("would lose data")
 
 // Remedy is what is done about a broken mailbox.
 type Remedy string
@@ -24,25 +25,6 @@ const (
 	Undo      Remedy = "undo" // only as the plan of an undo
 )
 
-// Loss is one kind of thing a remedy can cost.
-type Loss string
-
-// What --accept-loss takes.
-const (
-	LossFlags    Loss = "flags"
-	LossKeywords Loss = "keywords"
-	LossUIDs     Loss = "uids"
-	LossMessages Loss = "messages"
-)
-
-// Cost is one loss a plan brings, measured on the copy.
-type Cost struct {
-	Loss    Loss
-	Mailbox string
-	Count   int    // messages concerned
-	Text    string // "the flags of 45 messages"
-}
-
 // Op is what a step does.
 type Op string
 
@@ -50,47 +32,87 @@ type Op string
 const (
 	OpRemove    Op = "remove"     // file Path
 	OpRemoveDir Op = "remove-dir" // empty directory Path
-	OpMkdir     Op = "mkdir"      // directory Path
-	OpRename    Op = "rename"     // Path to To (setting aside, and taking back)
-	OpPut       Op = "put"        // new file Path from Source
+	OpMkdir     Op = "mkdir"      // directory Path; one that is there already is as good
+	OpRename    Op = "rename"     // Path to To, where nothing may stand (setting aside, and taking back)
+	OpPut       Op = "put"        // new file Path from Source, written as Temp first
 	OpSetAttr   Op = "set-attr"   // mode and mtime of Path
 )
 
+// The classes of paths that the guard knows; remote.Class has the same.
+const (
+	ClassCache       = "cache"
+	ClassIndex       = "index"
+	ClassIndexFile   = "index-file"
+	ClassMailboxFile = "mailbox-file"
+	ClassFolder      = "folder"
+	ClassTemp        = "temp"
+	ClassAside       = "aside"
+)
+
+// AsideDir is the directory in a mail root beneath which things are set aside, a directory per run.
+const AsideDir store.RelPath = "dovemend-aside"
+
 // Expect is what must be found at a step's Path just before it acts.
 type Expect struct {
-	Absent bool        `json:",omitempty"`
-	Type   fs.FileMode `json:",omitempty"` // 0 file, fs.ModeDir
-	Size   int64       `json:",omitempty"`
-	MTime  time.Time   `json:",omitzero"`
-	SHA256 string      `json:",omitempty"` // hash of the snapshot's copy: compared where bytes are compared
+	Absent bool        `json:"absent,omitempty"`
+	Type   fs.FileMode `json:"type,omitempty"` // 0 file, fs.ModeDir
+	Size   int64       `json:"size,omitempty"`
+	MTime  time.Time   `json:"mtime,omitzero"`   // compared in whole seconds
+	SHA256 string      `json:"sha256,omitempty"` // hash of the snapshot's copy: compared where bytes are compared
 }
 
 // Step is one change of one thing on the host.
 type Step struct {
-	Seq    int
-	Op     Op
-	Path   store.RelPath
-	To     store.RelPath `json:",omitempty"`
-	Class  string        // the guard's class
-	Expect Expect
-	Source string      `json:",omitempty"` // for put: file in the run folder that holds the bytes
-	SHA256 string      `json:",omitempty"` // for put
-	Mode   fs.FileMode `json:",omitempty"` // for put, mkdir, set-attr
-	MTime  time.Time   `json:",omitzero"`
-	Why    string      // for people
+	Seq     int           // from 1 on, in the order of doing
+	Op      Op            // what is done
+	Path    store.RelPath // to what
+	To      store.RelPath // for rename: the new name; nothing may stand there
+	Temp    store.RelPath // for put: the name under which the bytes are written before they are complete
+	Class   string        // the guard's class of Path
+	ToClass string        // the guard's class of To
+	Expect  Expect        // of Path, before
+	Source  store.RelPath // for put: the file, in the snapshot of the run Plan.Of, that holds the bytes
+	Size    int64         // for put: how many bytes
+	SHA256  string        // for put: their hash
+	Mode    fs.FileMode   // for put, mkdir, set-attr
+	MTime   time.Time     // for put, set-attr; zero leaves it
+	Why     string        // for people
+}
+
+// Scope says how far an undo goes in one folder.
+type Scope string
+
+// The scopes. Index files only mean something together: an undo brings back all of a folder's or none.
+const (
+	ScopeTouched Scope = "touched" // the files the run touched, nothing else
+	ScopeIndex   Scope = "index"   // the index files as a whole
+	ScopeOwn     Scope = "own"     // of a Maildir: index files, uidlist and keywords as a whole
+	ScopeAll     Scope = "all"     // every file directly in the folder (dbox)
+)
+
+// Folder is a directory whose contents the plan changes, as it was before: what an undo brings back last.
+type Folder struct {
+	Path    store.RelPath
+	Mailbox string // name for people
+	Scope   Scope
+	Mode    fs.FileMode
+	MTime   time.Time // zero where it is not known
 }
 
 // Plan is what one repair of one account will do.
 type Plan struct {
 	Version   int // 1
 	Run       string
+	Of        string // for an undo: the run that is undone, whose snapshot holds the bytes to put back
 	Root      store.HostPath
 	Layout    store.Layout
 	Remedy    Remedy
 	Aside     bool
 	Mailboxes []string
 	Steps     []Step
+	Folders   []Folder
 	Costs     []Cost
+	Facts     []Facts   // what was counted before, per mailbox
 	Promise   []Promise // what must be true afterwards, per mailbox
 	Notes     []string  // what the reader should know
 	Snapshot  string    // SHA-256 of the manifest it was built from
@@ -100,8 +122,35 @@ type Plan struct {
 type Promise struct {
 	Mailbox  string
 	Messages int             // how many messages Dovecot must show; -1 not foretold
-	Flags    bool            // flags and keywords must be as in the State
-	UIDs     bool            // UIDs and UIDVALIDITY must be as in the State
+	Flags    bool            // flags and keywords must be as before
+	UIDs     bool            // UIDs and UIDVALIDITY must be as before
 	Gone     []store.RelPath // must not exist, or be new
-	Kept     []store.RelPath `json:",omitempty"` // must be byte for byte as in the snapshot (of clients' own changes: told, not failed)
+	Kept     []store.RelPath // must be byte for byte as in the snapshot (of clients' own changes: told, not failed)
+}
+
+// Sum is the SHA-256, in hex, of the plan's JSON: it changes when anything in the plan does.
+func (p *Plan) Sum() (string, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("hash plan: %w", err)
+	}
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:]), nil
+}
+
+// Touches lists the directories and files of which a fresh snapshot is needed before the plan is undone: the folders
+// it changes and what it set aside. Some may not exist.
+func (p *Plan) Touches() []store.RelPath {
+	var paths []store.RelPath
+	for _, f := range p.Folders {
+		base := path.Base(string(f.Path))
+		if p.Layout != store.Maildir || base == "cur" || base == "new" || base == "tmp" {
+			paths = append(paths, f.Path)
+		} else { // a Maildir's own folder may hold its sub-mailboxes too
+			for _, n := range append(append([]string(nil), indexNames...), "dovecot-uidlist", "dovecot-keywords") {
+				paths = append(paths, join(f.Path, n))
+			}
+		}
+	}
+	return append(paths, AsideDir+"/"+store.RelPath(p.Run))
 }
