@@ -1,0 +1,154 @@
+package main
+
+import (
+	"io/fs"
+
+	"github.com/urfave/cli/v2"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
+)
+
+// runDocument says which run and which account a verb worked on.
+type runDocument struct {
+	envelope
+	Run       string   `json:"run,omitempty"`
+	Folder    string   `json:"folder,omitempty"`
+	Account   string   `json:"account,omitempty"`
+	MailRoot  string   `json:"mail_root,omitempty"`
+	Layout    string   `json:"layout,omitempty"`
+	Mailboxes []string `json:"mailboxes,omitempty"`
+}
+
+type snapshotDocument struct {
+	Files      int      `json:"files"`
+	Bytes      int64    `json:"bytes"`
+	Verified   string   `json:"verified"`   // hash, reread, listing
+	Torn       []string `json:"torn"`       // changed each time they were copied
+	Unreadable []string `json:"unreadable"` // not in the copy
+}
+
+type backupDocument struct {
+	runDocument
+	Snapshot *snapshotDocument `json:"snapshot,omitempty"`
+}
+
+func (p *program) backup() *cli.Command {
+	return &cli.Command{
+		Name:  "backup",
+		Usage: "make a verified copy of a mailbox or an account, and change nothing",
+		Description: "Copies the files of the mailboxes (for mdbox also storage/, where the mail itself is) into\n" +
+			"a folder of this machine: a plain directory tree and a list with hashes. What a previous\n" +
+			"copy holds unchanged is not downloaded again. Nothing on the host is changed.\n\n" +
+			"Exit codes: 0 copied and verified; 1 error, or files that could not be read; 2 usage;\n" +
+			"3 copied, but some files changed all the while; 5 login or host key; 130 interrupted.",
+		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		Action: p.verb("backup", doBackup),
+	}
+}
+
+func doBackup(k *call) error {
+	doc := &backupDocument{}
+	k.doc = doc
+	if err := k.connect(k.ctx()); err != nil {
+		return err
+	}
+	r, err := k.begin("backup", &doc.runDocument)
+	if err != nil {
+		return err
+	}
+	defer k.closeJob(r)
+	m, err := r.Snapshot(k.ctx())
+	if err != nil {
+		return err
+	}
+	k.progress.Done()
+	return k.reportBackup(doc, m)
+}
+
+// begin chooses account and mailboxes by the flags and opens a run on them.
+func (k *call) begin(kind string, doc *runDocument) (job, error) {
+	a, boxes, err := k.session.Choose(k.ctx())
+	if err != nil {
+		return nil, err
+	}
+	if kind == "repair" {
+		if err := k.checkConfirm(boxes); err != nil {
+			return nil, err
+		}
+	}
+	return k.beginOn(kind, a, boxes, doc)
+}
+
+func (k *call) beginOn(kind string, a store.Account, boxes []store.Mailbox, doc *runDocument) (job, error) {
+	r, err := k.session.NewRun(k.ctx(), kind, a, boxes)
+	if err != nil {
+		return nil, err
+	}
+	doc.Run, doc.Folder = r.ID(), r.Folder()
+	doc.Account, doc.MailRoot, doc.Layout = a.Address, string(a.Root), string(a.Layout)
+	for _, m := range boxes {
+		doc.Mailboxes = append(doc.Mailboxes, m.Name)
+	}
+	return r, nil
+}
+
+func (k *call) closeJob(r job) {
+	if err := r.Close(); err != nil {
+		k.progress.Warn("close run " + r.ID() + ": " + err.Error())
+	}
+}
+
+func (k *call) reportBackup(doc *backupDocument, m *snapshot.Manifest) error {
+	d := describeSnapshot(m)
+	doc.Snapshot = d
+	k.say("Copied %s, %s, of %s.", ui.Count(d.Files, "file"), ui.Bytes(d.Bytes), ui.Safe(nameOr(doc.Account, doc.MailRoot)))
+	k.say("Checked against the host: %s.", verifiedText(d.Verified))
+	k.say("Run %s, in %s", doc.Run, doc.Folder)
+	for _, f := range d.Torn {
+		k.say("changed all the while: %s", ui.Safe(f))
+	}
+	for _, f := range d.Unreadable {
+		k.say("could not be read: %s", ui.Safe(f))
+	}
+	switch {
+	case len(d.Unreadable) > 0:
+		return &endError{exitError, ui.Count(len(d.Unreadable), "file") + " could not be read and are not in the copy",
+			"look at their modes on the host, then the same command again: what was copied is not copied twice"}
+	case len(d.Torn) > 0:
+		return &endError{exitFindings, ui.Count(len(d.Torn), "file") + " changed each time they were copied; their copy is not from one moment",
+			"dovemend processes --stop …, then the same command again"}
+	}
+	return nil
+}
+
+func describeSnapshot(m *snapshot.Manifest) *snapshotDocument {
+	d := &snapshotDocument{Verified: m.Verified, Torn: []string{}, Unreadable: []string{}}
+	for _, e := range m.Entries {
+		switch {
+		case e.Err != "":
+			d.Unreadable = append(d.Unreadable, string(e.Path))
+			continue
+		case e.Torn:
+			d.Torn = append(d.Torn, string(e.Path))
+		}
+		if e.Type&fs.ModeType == 0 {
+			d.Files++
+			d.Bytes += e.Size
+		}
+	}
+	return d
+}
+
+func verifiedText(how string) string {
+	switch how {
+	case "hash":
+		return "every file by its SHA-256, computed on both sides"
+	case "reread":
+		return "every file read a second time and compared"
+	case "listing":
+		return "by a second listing; the host cannot compute hashes (--verify full reads everything again)"
+	}
+	return how
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
+)
+
+// call is one verb being done: its options, its terminal, and what it has to show at the end.
+type call struct {
+	*cli.Context
+	p        *program
+	verb     string
+	opts     repair.Options
+	term     *ui.Terminal
+	ask      ui.Prompter
+	progress *ui.Progress
+	json     bool
+	quiet    bool
+	session  session
+	run      string   // the run that was begun, for hints
+	doc      document // what --json prints
+}
+
+// document is the JSON of a verb; each embeds an [envelope].
+type document interface{ head() *envelope }
+
+// envelope is in every JSON document: how the verb ended.
+type envelope struct {
+	Command  string   `json:"command"`
+	Exit     int      `json:"exit"`
+	Error    string   `json:"error,omitempty"`
+	Hint     string   `json:"hint,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+func (e *envelope) head() *envelope { return e }
+
+func (p *program) newCall(verb string, c *cli.Context) (*call, error) {
+	k := &call{Context: c, p: p, verb: verb, json: c.Bool("json"), quiet: c.Bool("quiet")}
+	k.term = ui.OpenTerminal(p.stdin, p.stderr, ui.Wishes{
+		NoColour: c.Bool("no-color"), Accessible: c.Bool("accessible"), NoInput: c.Bool("no-input")})
+	p.stop.onExit(k.term.Remember())
+	k.progress = ui.NewProgress(p.stderr, k.term.Accessible, k.quiet)
+	k.ask = ui.NewPrompter(k.term, k.progress.Hold)
+	if c.Bool("quiet") && c.Bool("verbose") {
+		return k, &usageError{text: "--quiet and --verbose exclude each other"}
+	}
+	return k, k.options(c)
+}
+
+// ctx is the context of the whole program; the first ctrl-C ends it.
+func (k *call) ctx() context.Context { return k.Context.Context }
+
+// out is where results for people go: nowhere with --json.
+func (k *call) out() io.Writer {
+	if k.json {
+		return io.Discard
+	}
+	return k.p.stdout
+}
+
+// say writes one result for people, wrapped.
+func (k *call) say(format string, args ...any) { ui.Say(k.out(), format, args...) }
+
+// finish closes what is open, writes the result or the error, and keeps the exit code.
+func (p *program) finish(k *call, err error) error {
+	k.progress.Done()
+	if k.session != nil {
+		if cerr := k.session.Close(); cerr != nil && err == nil && k.opts.Log != nil {
+			k.opts.Log.Debug("close connection", "err", cerr)
+		}
+	}
+	if cerr := k.term.Close(); cerr != nil && k.opts.Log != nil {
+		k.opts.Log.Debug("close terminal", "err", cerr)
+	}
+	v := judge(err, k.verb, k.run)
+	p.exit = v.code
+	message := ""
+	if err != nil {
+		message = messageOf(err)
+	}
+	if k.json {
+		if k.doc == nil {
+			k.doc = &envelope{}
+		}
+		h := k.doc.head()
+		h.Command, h.Exit, h.Error, h.Hint, h.Warnings = k.verb, v.code, message, v.hint, k.progress.Warnings()
+		return p.writeJSON(k.doc)
+	}
+	p.tell(message, v)
+	return nil
+}
+
+// fail reports an error from before a verb began.
+func (p *program) fail(err error, asJSON bool, verb string) int {
+	v := judge(err, knownVerb(p, verb), "")
+	if asJSON {
+		if werr := p.writeJSON(&envelope{Command: verb, Exit: v.code, Error: messageOf(err), Hint: v.hint}); werr != nil {
+			return exitError
+		}
+		return v.code
+	}
+	p.tell(messageOf(err), v)
+	return v.code
+}
+
+// tell writes an error and what to try next to standard error.
+func (p *program) tell(message string, v verdict) {
+	if message != "" {
+		ui.Say(p.stderr, "dovemend: %s", message)
+	}
+	if v.hint != "" {
+		ui.SayWhole(p.stderr, "next: %s", v.hint)
+	}
+}
+
+func (p *program) writeJSON(doc any) error {
+	b, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	if _, err := p.stdout.Write(append(b, '\n')); err != nil {
+		p.exit = exitError
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// messageOf is an error as it is shown: joined errors on lines of their own, and a stop by the person in plain words.
+func messageOf(err error) string {
+	if errors.Is(err, ui.ErrAborted) {
+		return ui.ErrAborted.Error()
+	}
+	text := strings.TrimSpace(err.Error())
+	if errors.Is(err, context.Canceled) {
+		return "interrupted: " + text
+	}
+	return text
+}
+
+// knownVerb gives the verb if it is one.
+func knownVerb(p *program, verb string) string {
+	for _, c := range p.verbs() {
+		if c.Name == verb {
+			return verb
+		}
+	}
+	return ""
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
+	"dovemend/repair/plan"
+)
+
+type repairDocument struct {
+	runDocument
+	Remedy       string                `json:"remedy,omitempty"`
+	Of           string                `json:"of,omitempty"` // undo: the run that is taken back
+	Snapshot     *snapshotDocument     `json:"snapshot,omitempty"`
+	Found        []diagnosisDocument   `json:"found,omitempty"`
+	Plan         *planDocument         `json:"plan,omitempty"`
+	Applied      bool                  `json:"applied"`
+	Verification *verificationDocument `json:"verification,omitempty"`
+	Undo         string                `json:"undo,omitempty"` // the command that takes it back
+}
+
+type findingDocument struct {
+	Severity string `json:"severity"`
+	File     string `json:"file"`
+	Offset   *int64 `json:"offset"` // null where it concerns the whole file
+	Text     string `json:"text"`
+	Effect   string `json:"effect,omitempty"`
+	Cure     string `json:"cure,omitempty"`
+}
+
+type diagnosisDocument struct {
+	Mailbox     string            `json:"mailbox"`
+	Messages    *int              `json:"messages"`
+	Seen        int               `json:"seen"`
+	Flagged     int               `json:"flagged"`
+	Keywords    []string          `json:"keywords,omitempty"`
+	UIDValidity uint32            `json:"uidvalidity"`
+	UIDNext     uint32            `json:"uidnext"`
+	Bytes       int64             `json:"bytes"`
+	Findings    []findingDocument `json:"findings"`
+}
+
+type stepDocument struct {
+	Seq  int    `json:"seq"`
+	Op   string `json:"op"`
+	Path string `json:"path"`
+	To   string `json:"to,omitempty"`
+	Why  string `json:"why,omitempty"`
+	Text string `json:"text"`
+}
+
+type costDocument struct {
+	Loss    string `json:"loss"`
+	Mailbox string `json:"mailbox,omitempty"`
+	Count   int    `json:"count"`
+	Text    string `json:"text"`
+}
+
+type planDocument struct {
+	Aside bool           `json:"aside"`
+	Steps []stepDocument `json:"steps"`
+	Costs []costDocument `json:"costs"`
+	Notes []string       `json:"notes,omitempty"`
+}
+
+type verdictDocument struct {
+	Mailbox  string   `json:"mailbox"`
+	OK       bool     `json:"ok"`
+	Messages int      `json:"messages"`
+	Expected *int     `json:"expected"`
+	Problems []string `json:"problems,omitempty"`
+	Replies  []string `json:"replies,omitempty"`
+}
+
+type verificationDocument struct {
+	OK        bool              `json:"ok"`
+	Files     []string          `json:"files"` // differences; empty is good
+	IMAP      string            `json:"imap"`  // how: preauth, tls, …; empty: not at all
+	IMAPNot   string            `json:"imap_not,omitempty"`
+	Mailboxes []verdictDocument `json:"mailboxes"`
+}
+
+func describeDiagnoses(all []repair.Diagnosis) []diagnosisDocument {
+	out := []diagnosisDocument{}
+	for _, d := range all {
+		x := diagnosisDocument{Mailbox: d.Mailbox.Name, Messages: unlessUnknown(d.Messages), Seen: d.Seen, Flagged: d.Flagged,
+			Keywords: d.Keywords, UIDValidity: d.UIDValidity, UIDNext: d.UIDNext, Bytes: d.Bytes, Findings: []findingDocument{}}
+		for _, f := range d.Findings {
+			fd := findingDocument{Severity: f.Severity, File: string(f.File), Text: f.Text, Effect: f.Effect, Cure: f.Cure}
+			if f.Offset >= 0 {
+				fd.Offset = &f.Offset
+			}
+			x.Findings = append(x.Findings, fd)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func describePlan(p *plan.Plan) *planDocument {
+	d := &planDocument{Aside: p.Aside, Steps: []stepDocument{}, Costs: []costDocument{}, Notes: p.Notes}
+	for _, s := range p.Steps {
+		d.Steps = append(d.Steps, stepDocument{Seq: s.Seq, Op: string(s.Op), Path: string(s.Path), To: string(s.To), Why: s.Why, Text: ui.StepText(s)})
+	}
+	for _, c := range p.Costs {
+		d.Costs = append(d.Costs, costDocument{Loss: string(c.Loss), Mailbox: c.Mailbox, Count: c.Count, Text: c.Text})
+	}
+	return d
+}
+
+func describeVerification(v *repair.Verification) *verificationDocument {
+	d := &verificationDocument{OK: v.OK, Files: append([]string{}, v.Files...), IMAP: v.IMAP, IMAPNot: v.IMAPNot, Mailboxes: []verdictDocument{}}
+	for _, b := range v.Boxes {
+		d.Mailboxes = append(d.Mailboxes, verdictDocument{Mailbox: b.Mailbox, OK: b.OK, Messages: b.Messages,
+			Expected: unlessUnknown(b.Expected), Problems: b.Problems, Replies: b.Replies})
+	}
+	return d
+}
+
+// unlessUnknown turns the -1 of what is not known into null.
+func unlessUnknown(n int) *int {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}

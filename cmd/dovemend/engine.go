@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+
+	"dovemend/remote"
+	"dovemend/repair"
+	"dovemend/repair/plan"
+	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
+)
+
+// engine is what the verbs drive: package repair, or in tests something that stands for it.
+type engine interface {
+	Connect(ctx context.Context, o repair.Options, r repair.Reporter) (session, error)
+	Resume(ctx context.Context, o repair.Options, id string, r repair.Reporter) (job, error)
+	Undo(ctx context.Context, o repair.Options, id string, r repair.Reporter) (job, error)
+}
+
+// session is a connection to a host, a [repair.Session].
+type session interface {
+	Info() remote.Info
+	Accounts(ctx context.Context) ([]store.Account, error)
+	Measure(ctx context.Context, a store.Account) ([]store.Size, store.Size, error)
+	Choose(ctx context.Context) (store.Account, []store.Mailbox, error)
+	Mailboxes(a store.Account) ([]store.Mailbox, error)
+	NewRun(ctx context.Context, kind string, a store.Account, m []store.Mailbox) (job, error)
+	Processes(ctx context.Context) ([]remote.Process, error)
+	Quiesce(ctx context.Context, o remote.QuiesceOptions) (remote.Quiet, error)
+	Close() error
+}
+
+// job is a run, a [repair.Run].
+type job interface {
+	ID() string
+	Folder() string
+	Snapshot(ctx context.Context) (*snapshot.Manifest, error)
+	Examine(ctx context.Context) ([]repair.Diagnosis, error)
+	Decide(decision) // what the person chose; before Plan
+	Offers(ctx context.Context) ([]repair.Offer, error)
+	Plan(ctx context.Context, r plan.Remedy) (*plan.Plan, error)
+	Apply(ctx context.Context) error
+	Verify(ctx context.Context) (*repair.Verification, error)
+	Close() error
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/remote"
+	"dovemend/repair/plan"
+)
+
+// The exit codes, as README and docs/scripting.md list them.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitFindings    = 3 // findings, or a plan that was not applied
+	exitRefused     = 4 // by the guard, or because data would be lost
+	exitLogin       = 5 // login or host key
+	exitMidway      = 6 // stopped midway; the journal is kept
+	exitMissing     = 7 // applied, but verification found something missing
+	exitInterrupted = 130
+)
+
+// usageError is a command line that cannot be meant. hint is the command to try instead; "" for the verb's help.
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string { return e.text }
+
+// endError ends a verb with a code and, where text is not empty, a sentence; for ends that are no failure of anything.
+type endError struct {
+	code       int
+	text, hint string
+}
+
+func (e *endError) Error() string { return e.text }
+
+// verdict is what an error means to the person: the code, and the next command to try.
+type verdict struct {
+	code int
+	hint string
+}
+
+// judge maps an error to its verdict. It alone does; where several fit, the first that the person can act on wins.
+func judge(err error, verb, run string) verdict {
+	help := strings.TrimSpace("dovemend "+verb) + " --help"
+	var usage *usageError
+	var end *endError
+	switch {
+	case err == nil:
+		return verdict{code: exitDone}
+	case errors.As(err, &usage):
+		if usage.hint != "" {
+			return verdict{exitUsage, usage.hint}
+		}
+		return verdict{exitUsage, help}
+	case errors.As(err, &end):
+		return verdict{end.code, end.hint}
+	case errors.Is(err, context.Canceled), errors.Is(err, ui.ErrAborted):
+		return verdict{exitInterrupted, afterStop(run, help)}
+	case errors.Is(err, remote.ErrHostKey):
+		return verdict{exitLogin, "compare the fingerprint with your hosting company's, then: dovemend " + verb + " --accept-new-host-key … (a key that changed: ssh-keygen -R HOST first)"}
+	case errors.Is(err, remote.ErrAuth):
+		return verdict{exitLogin, "ssh HOST, to see whether the login itself works; then: dovemend " + verb + " --identity FILE … or --ssh-password-command CMD …"}
+	case errors.Is(err, ui.ErrNoTerminal):
+		return verdict{exitUsage, help}
+	case errors.Is(err, plan.ErrWouldLoseData):
+		return verdict{exitRefused, "dovemend repair … --accept-loss with the losses named above, or another --remedy"}
+	case errors.Is(err, remote.ErrNoShell):
+		return verdict{exitError, "dovemend backup …, which needs no shell; processes: close the mail programs, or use the host's control panel"}
+	case errors.Is(err, remote.ErrNoSFTP):
+		return verdict{exitError, "sftp HOST, to see what the host answers; ask the hosting company to enable SFTP"}
+	case errors.Is(err, remote.ErrDisconnected):
+		return verdict{exitError, afterStop(run, "the same command again: what was copied is not copied twice")}
+	case errors.Is(err, context.DeadlineExceeded):
+		return verdict{exitError, "the same command again; with --verbose it tells what it waits for"}
+	case errors.Is(err, fs.ErrPermission):
+		return verdict{exitError, "dovemend accounts --verbose …, to see what this login may read"}
+	}
+	return verdict{exitError, afterStop(run, "the same command with --verbose, or "+help)}
+}
+
+// afterStop is the hint where a run may have been left unfinished.
+func afterStop(run, otherwise string) string {
+	if run == "" {
+		return otherwise
+	}
+	return "dovemend runs, to see how run " + run + " stands; then " + ui.Command("dovemend", "resume", "--run", run) +
+		" or " + ui.Command("dovemend", "undo", "--run", run)
+}

@@ -1,0 +1,11 @@
+// Command dovemend brings a broken Dovecot mailbox on a shared host back to life, with nothing but an SSH (or only SFTP)
+// login. Each verb is a file here; what a verb does is in package repair, what it says in cmd/internal/ui.
+package main
+
+import (
+	"os"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair/plan"
+	"dovemend/repair/store"
+)
+
+func (p *program) repair() *cli.Command {
+	return &cli.Command{
+		Name:  "repair",
+		Usage: "plan a remedy for a broken mailbox, and with --apply do it",
+		Description: "Copies the mailbox, says what is wrong, and prints the plan of the remedy: every change, its\n" +
+			"cost, what is kept and how to undo it. Without --apply that is the end, and nothing on the\n" +
+			"host is changed.\n\n" +
+			"  drop-cache  remove dovecot.index.cache; Dovecot makes it anew; costs nothing\n" +
+			"  drop-index  remove dovecot.index; on mdbox and sdbox this may cost flags and UIDs\n" +
+			"  clear       empty one mailbox's own folder; the mail is kept in the run's copy only\n\n" +
+			"Exit codes: 0 repaired and verified; 1 error; 2 usage; 3 planned, not applied; 4 refused by\n" +
+			"the guard or because data would be lost; 5 login or host key; 6 stopped midway; 7 applied,\n" +
+			"but something is missing; 130 interrupted.",
+		Flags: join([]cli.Flag{
+			&cli.StringFlag{Name: "remedy", Usage: "`NAME` drop-cache, drop-index or clear (see above)"},
+			ownToggle("apply", "do it; without this only the plan is made and printed"),
+			ownToggle("aside", "set removed things aside on the host, under dovemend-aside/, instead of removing them"),
+			&cli.StringSliceFlag{Name: "confirm", Usage: "`MAILBOX` the mailbox to clear, named again"},
+			&cli.StringSliceFlag{Name: "accept-loss", Usage: "`LOSS[,…]` accept these costs: flags, keywords, uids, messages"},
+		}, hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		Action: p.verb("repair", doRepair),
+	}
+}
+
+func doRepair(k *call) error {
+	doc := &repairDocument{}
+	k.doc = doc
+	if err := k.remedyOptions(k.Context); err != nil {
+		return err
+	}
+	doc.Remedy = string(k.opts.Remedy)
+	if err := k.connect(k.ctx()); err != nil {
+		return err
+	}
+	r, err := k.begin("repair", &doc.runDocument)
+	if err != nil {
+		return err
+	}
+	defer k.closeJob(r)
+	m, err := r.Snapshot(k.ctx())
+	if err != nil {
+		return err
+	}
+	doc.Snapshot = describeSnapshot(m)
+	diagnoses, err := r.Examine(k.ctx())
+	if err != nil {
+		return err
+	}
+	doc.Found = describeDiagnoses(diagnoses)
+	k.progress.Done()
+	if !k.quiet {
+		ui.PrintDiagnoses(k.out(), diagnoses)
+		k.say("")
+	}
+	p, err := r.Plan(k.ctx(), k.opts.Remedy)
+	if p != nil {
+		doc.Plan = describePlan(p)
+		ui.PrintPlan(k.out(), p, r.Folder())
+	}
+	if err != nil {
+		return k.explainRefusal(err)
+	}
+	if !k.Bool("apply") {
+		return &endError{exitFindings, "planned, not applied: nothing on the host was changed", "the same command with --apply"}
+	}
+	return k.applyAndVerify(r, doc)
+}
+
+// applyAndVerify is the part of a repair that changes the host, and the look at what came of it.
+func (k *call) applyAndVerify(r job, doc *repairDocument) error {
+	k.run = r.ID()
+	end := k.p.stop.act()
+	err := r.Apply(k.ctx())
+	end()
+	if err != nil {
+		return err
+	}
+	doc.Applied = true
+	doc.Undo = ui.Command("dovemend", "undo", "--run", r.ID())
+	v, err := r.Verify(k.ctx())
+	k.progress.Done()
+	if v != nil {
+		doc.Verification = describeVerification(v)
+		ui.PrintVerification(k.out(), v)
+	}
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	k.say("To take it back: %s", doc.Undo)
+	if !v.OK {
+		return &endError{exitMissing, "applied, but the mailbox is not as promised", doc.Undo}
+	}
+	return nil
+}
+
+// explainRefusal adds the flag to a plan that would lose something.
+func (k *call) explainRefusal(err error) error {
+	if !errors.Is(err, plan.ErrWouldLoseData) {
+		return err
+	}
+	return fmt.Errorf("%w\nNothing on the host was changed; the copy is kept", err)
+}
+
+// checkConfirm wants each mailbox that is to be cleared named again, and no other.
+func (k *call) checkConfirm(boxes []store.Mailbox) error {
+	for _, c := range k.opts.Confirm {
+		if !slices.ContainsFunc(boxes, func(m store.Mailbox) bool { return c == m.Name || c == m.Storage }) {
+			return &usageError{text: fmt.Sprintf("--confirm %q is not the mailbox to repair", c), hint: "dovemend repair … --mailbox NAME --confirm NAME, with one name"}
+		}
+	}
+	if k.opts.Remedy != plan.Clear || !k.Bool("apply") {
+		return nil
+	}
+	for _, m := range boxes {
+		if !slices.Contains(k.opts.Confirm, m.Name) && !slices.Contains(k.opts.Confirm, m.Storage) {
+			return &usageError{text: fmt.Sprintf("clear empties the mailbox %q; it has to be named again", m.Name),
+				hint: "the same command with " + ui.Command("--confirm", m.Name)}
+		}
+	}
+	return nil
+}
