@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dovemend/remote"
+	"dovemend/repair/check"
 	"dovemend/repair/plan"
 	"dovemend/repair/store"
 )
@@ -62,28 +63,6 @@ func (Silent) Advance(int, int64) {}
 func (Silent) Info(string)        {}
 func (Silent) Warn(string)        {}
 
-// Session API (session.go):
-//
-//	func Connect(ctx, o Options, r Reporter) (*Session, error)
-//	func (s *Session) Close() error
-//	func (s *Session) Host() *remote.Host
-//	func (s *Session) Accounts(ctx) ([]store.Account, error)            // all that can be found
-//	func (s *Session) Measure(ctx, store.Account) ([]store.Size, store.Size, error)   // per mailbox, in all
-//	func (s *Session) Choose(ctx) (store.Account, []store.Mailbox, error)  // by Options; *AmbiguousError lists the accounts
-//	func (s *Session) NewRun(ctx, kind string, a store.Account, m []store.Mailbox) (*Run, error) // "repair" or "backup"; locks the account
-//
-// Run API (run.go, examine.go, act.go, undo.go):
-//
-//	func (r *Run) ID() string; Folder() string; Close() error
-//	func (r *Run) Snapshot(ctx) (*snapshot.Snapshot, error)             // processes are listed before, torn files marked
-//	func (r *Run) Examine(ctx) ([]Diagnosis, error)                     // from the snapshot only
-//	func (r *Run) Offers(ctx) ([]Offer, error)                          // every remedy: what it does and costs; one recommended
-//	func (r *Run) Plan(ctx, plan.Remedy) (*plan.Plan, error)            // saved as plan.json; plan.ErrWouldLoseData with the costs if not accepted
-//	func (r *Run) Apply(ctx) error                                      // quiesce, refresh, plan anew if needed, execute
-//	func (r *Run) Verify(ctx) (*Verification, error)                    // files, then IMAP
-//	func Resume(ctx, o Options, id string, rep Reporter) (*Run, error)  // finishes a run that stopped midway
-//	func UndoRun(ctx, o Options, id string, rep Reporter) (*Run, error) // a new run of kind "undo"
-
 // Diagnosis is what is known of one mailbox from its copy.
 type Diagnosis struct {
 	Mailbox     store.Mailbox
@@ -98,14 +77,7 @@ type Diagnosis struct {
 }
 
 // Finding is one thing wrong with a file, in words for its owner.
-type Finding struct {
-	Severity string // "broken", "suspect", "note"
-	File     store.RelPath
-	Offset   int64  // -1 where it concerns the whole file
-	Text     string // what is wrong
-	Effect   string // what the user sees because of it
-	Cure     string // what can be done
-}
+type Finding = check.Finding
 
 // Offer is one remedy as the wizard shows it.
 type Offer struct {

@@ -1,0 +1,64 @@
+// Package check says what is wrong with a mailbox, from its local copy alone: each [Finding] names a file, what the user
+// sees because of it and what cures it. A damaged mailbox is a result, not an error. It changes nothing anywhere.
+package check
+
+import (
+	"dovemend/repair/dovecot"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
+)
+
+// Severity says how much a finding matters.
+type Severity string
+
+// The severities.
+const (
+	Broken  Severity = "broken"  // Dovecot fails here, or shows less than the files tell
+	Suspect Severity = "suspect" // Dovecot may fail here
+	Note    Severity = "note"    // worth knowing, nothing to do
+)
+
+// Cure is what can be done about a finding: the name of a remedy, or nothing of the kind.
+type Cure string
+
+// The cures. They are the direct remedies by name; CureNone is for what none of them cures.
+const (
+	CureNone      Cure = ""
+	CureCache     Cure = "drop-cache"
+	CureDropIndex Cure = "drop-index"
+	CureClear     Cure = "clear"
+)
+
+// Finding is one thing wrong with a file, in words for its owner.
+type Finding struct {
+	Severity Severity      `json:"severity"`
+	Rule     string        `json:"rule"` // stable, in kebab-case: "index-empty"
+	File     store.RelPath `json:"file"`
+	Offset   int64         `json:"offset"` // -1 where it concerns the whole file
+	Text     string        `json:"text"`   // what is wrong
+	Effect   string        `json:"effect"` // what the user sees because of it
+	Cure     Cure          `json:"cure"`   // the remedy that cures it
+	Advice   string        `json:"advice"` // what to do about it, in words
+}
+
+// Report is all that is known of one mailbox from its copy.
+type Report struct {
+	State    *reconstruct.State
+	Verdict  dovecot.Verdict // what Dovecot does when it opens the index files as they are
+	Findings []Finding
+	NoIndex  Outcome // what Dovecot would come to if dovecot.index were removed
+}
+
+// Outcome is what a mailbox would be after a change, against what it is in the State.
+type Outcome struct {
+	Verdict  dovecot.Verdict
+	Messages int  // whose flags or UIDs change; 0 with nothing lost
+	Flags    int  // messages that lose a flag
+	Keywords int  // messages that lose a keyword
+	UIDs     bool // UIDs are renumbered, or UIDVALIDITY changes
+	Gone     int  // messages that the mailbox no longer shows
+	Why      string
+}
+
+// Loses reports whether the outcome is worse than the State.
+func (o Outcome) Loses() bool { return o.Flags > 0 || o.Keywords > 0 || o.UIDs || o.Gone > 0 }

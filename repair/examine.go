@@ -1,0 +1,220 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"dovemend/repair/check"
+	"dovemend/repair/dovecot"
+	"dovemend/repair/plan"
+	"dovemend/repair/rundir"
+	"dovemend/repair/store"
+)
+
+// Examine says what is known of each mailbox, from the snapshot alone.
+func (r *Run) Examine(ctx context.Context) ([]Diagnosis, error) {
+	if err := r.examine(ctx); err != nil {
+		return nil, err
+	}
+	var all []Diagnosis
+	for _, rep := range r.reports {
+		s, c := rep.State, rep.State.Counts()
+		d := Diagnosis{Mailbox: s.Mailbox, Messages: c.Messages, Seen: c.Seen, Flagged: c.Flagged, Keywords: s.Keywords(),
+			UIDValidity: s.UIDValidity, UIDNext: uint32(s.NextUID), Findings: rep.Findings}
+		files, err := r.account.OwnFiles(ctx, r.snap.FS(), s.Mailbox)
+		if err != nil {
+			return nil, fmt.Errorf("measure the copy of %s: %w", s.Mailbox.Dir, err)
+		}
+		for _, f := range files {
+			if e, ok := r.snap.Entry(f); ok {
+				d.Bytes += e.Size
+			}
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+func (r *Run) examine(ctx context.Context) error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	r.s.rep.Stage("examining the copy")
+	r.reports = nil
+	for _, m := range r.boxes {
+		rep, err := check.Mailbox(ctx, r.snap.FS(), r.account, m)
+		if err != nil {
+			return err
+		}
+		r.reports = append(r.reports, rep)
+	}
+	return nil
+}
+
+// facts are the figures a plan's costs are made of.
+func facts(rep *check.Report) plan.Facts {
+	c := rep.State.Counts()
+	f := plan.Facts{Mailbox: rep.State.Mailbox.Name, Messages: c.Messages, Flagged: c.AnyFlag, Keyworded: c.Keyworded}
+	o := rep.NoIndex
+	f.AfterDropIndex = plan.Afterwards{Messages: max(c.Messages-o.Gone, 0), LosesFlags: o.Flags, LosesKeywords: o.Keywords, Why: o.Why}
+	if o.UIDs {
+		f.AfterDropIndex.LosesUIDs = c.Messages
+	}
+	return f
+}
+
+// Offers tells what each direct remedy would do in these mailboxes and what it would cost, and recommends one of them.
+func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
+	if r.reports == nil {
+		if err := r.examine(ctx); err != nil {
+			return nil, err
+		}
+	}
+	offers := []Offer{
+		{Remedy: plan.DropCache, Does: "removes dovecot.index.cache, which only saves Dovecot work and is filled anew"},
+		{Remedy: plan.DropIndex, Does: "removes dovecot.index alone; Dovecot makes it anew from what is left"},
+		{Remedy: plan.Clear, Does: "empties the mailbox's own folder; Dovecot starts it anew, empty"},
+	}
+	for i := range offers {
+		o := &offers[i]
+		p, err := r.build(o.Remedy)
+		switch {
+		case p == nil && err != nil:
+			o.Refused = err.Error()
+		case len(p.Steps) == 0:
+			o.Refused = "there is nothing for it to do"
+		default:
+			o.Costs = p.Costs
+			if p.Aside {
+				o.Does += "; what it takes out is set aside on the host"
+			}
+		}
+	}
+	recommend(offers, r.reports, r.account.Layout)
+	return offers, nil
+}
+
+// recommend marks the least destructive remedy that cures what was found. Where nothing was found, that is the one that
+// cannot harm.
+func recommend(offers []Offer, reports []*check.Report, layout store.Layout) {
+	var index, message, cache, broken, ownLoss bool
+	for _, rep := range reports {
+		ownLoss = ownLoss || layout != store.Maildir && (rep.Verdict == dovecot.VerdictEmpty || rep.Verdict == dovecot.VerdictOlder)
+		for _, f := range rep.Findings {
+			if f.Severity == check.Note {
+				continue
+			}
+			broken = true
+			switch f.Cure {
+			case check.CureDropIndex:
+				index = true
+			case check.CureCache:
+				cache = true
+			case check.CureClear:
+				message = true
+			default:
+				index = index || f.Severity == check.Broken
+			}
+		}
+	}
+	try := func(remedy plan.Remedy, why string) bool {
+		for i := range offers {
+			if offers[i].Remedy == remedy && offers[i].Refused == "" {
+				offers[i].Recommended, offers[i].Why = true, why
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case message && !index:
+		if try(plan.Clear, "a message itself is damaged, and Dovecot fails on it for as long as it is in the folder; everything stays in the copy") {
+			return
+		}
+	case index:
+		why := "the index does not fit what is stored; it costs nothing here"
+		for i := range offers {
+			if offers[i].Remedy == plan.DropIndex && len(offers[i].Costs) > 0 {
+				why = "the index is damaged, and this is the least that makes Dovecot build it anew; what it costs is named, and the copy keeps all of it"
+				if ownLoss {
+					why += ". Left as it is, Dovecot loses no less"
+				}
+			}
+		}
+		if try(plan.DropIndex, why) {
+			return
+		}
+	case cache:
+		if try(plan.DropCache, "what was found is in the cache alone; removing it is harmless in every layout") {
+			return
+		}
+	}
+	if broken {
+		return
+	}
+	for _, o := range offers {
+		if o.Remedy == plan.DropIndex && len(o.Costs) == 0 {
+			if try(plan.DropCache, "nothing wrong was found in the files; a cache that makes Dovecot fail often looks sound, and removing it is harmless. If that does not help: drop-index, which costs nothing here either") {
+				return
+			}
+		}
+	}
+	_ = try(plan.DropCache, "nothing wrong was found in the files; a cache that makes Dovecot fail often looks sound, and removing it is harmless")
+}
+
+// build makes the plan of a remedy on what is known now.
+func (r *Run) build(remedy plan.Remedy) (*plan.Plan, error) {
+	in := plan.Input{Run: r.ID(), Account: r.account, Mailboxes: r.boxes, Remedy: remedy, Aside: r.s.o.Aside,
+		Policy:  plan.Policy{Accept: r.s.o.AcceptLoss, Confirm: r.confirmed()},
+		Entries: r.snap.Manifest().Entries, Manifest: r.snap.Digest()}
+	for _, rep := range r.reports {
+		in.Facts = append(in.Facts, facts(rep))
+	}
+	return plan.Build(in)
+}
+
+// confirmed are the mailboxes whose clearing was confirmed, by whichever of its names.
+func (r *Run) confirmed() []string {
+	var names []string
+	for _, c := range r.s.o.Confirm {
+		if m, err := r.account.Mailbox(c); err == nil {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// Accept takes what the person at the terminal has agreed to since the session began.
+func (r *Run) Accept(losses []plan.Loss, confirm []string) {
+	r.s.o.AcceptLoss = append(r.s.o.AcceptLoss, losses...)
+	r.s.o.Confirm = append(r.s.o.Confirm, confirm...)
+}
+
+// SetAside says whether things are set aside on the host instead of removed, for the plans that follow.
+func (r *Run) SetAside(aside bool) { r.s.o.Aside = aside }
+
+// Plan decides what a remedy would do, and saves it in the run's folder. Where it would lose what was not accepted, the
+// plan comes with an error that is plan.ErrWouldLoseData.
+func (r *Run) Plan(ctx context.Context, remedy plan.Remedy) (*plan.Plan, error) {
+	if r.reports == nil {
+		if err := r.examine(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p, err := r.build(remedy)
+	if p == nil {
+		return nil, err
+	}
+	r.plan, r.remedy = p, remedy
+	save := func() error {
+		if err := r.dir.WriteJSON(rundir.PlanFile, p); err != nil {
+			return err
+		}
+		return r.dir.Update(func(m *rundir.Meta) { m.Stage, m.Remedy = rundir.StagePlanned, string(remedy) })
+	}
+	if serr := save(); serr != nil {
+		return p, errors.Join(err, serr)
+	}
+	return p, err
+}

@@ -1,0 +1,231 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"dovemend/remote"
+	"dovemend/repair/check"
+	"dovemend/repair/plan"
+	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
+)
+
+// Version is what run.json says of the program that made it; main sets it.
+var Version = ""
+
+// Run is one repair, backup or undo in progress: a folder, and the account it works on. Its methods are the stages, to
+// be called in their order. It holds the account's lock until it is closed.
+type Run struct {
+	s       *Session
+	dir     *rundir.Dir
+	release []func() error
+	account store.Account
+	boxes   []store.Mailbox
+
+	snapRoot *os.Root
+	snap     *snapshot.Snapshot
+	reports  []*check.Report
+	plan     *plan.Plan
+	changed  bool // something on the host may have been changed by this process
+	remedy   plan.Remedy
+}
+
+// NewRun begins a run of kind "repair" or "backup" on some mailboxes of an account: its folder is made and the account
+// locked, so that two runs never work on it at once (rundir.ErrLocked).
+func (s *Session) NewRun(ctx context.Context, kind string, a store.Account, boxes []store.Mailbox) (*Run, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := rundir.EnsureState(s.o.StateDir); err != nil {
+		return nil, err
+	}
+	if w := rundir.StateWarning(s.o.StateDir); w != "" {
+		s.rep.Warn(w)
+	}
+	m := s.meta(rundir.Kind(kind), a, boxes)
+	return s.begin(m, a, boxes)
+}
+
+func (s *Session) meta(kind rundir.Kind, a store.Account, boxes []store.Mailbox) rundir.Meta {
+	info := s.host.Info()
+	m := rundir.Meta{Kind: kind, Target: info.Target, User: info.User, Addr: info.Addr, HostKey: info.Fingerprint,
+		MailRoot: a.Root, Address: a.Address, Layout: a.Layout, Remedy: string(s.o.Remedy), Version: Version}
+	for _, b := range boxes {
+		m.Mailboxes = append(m.Mailboxes, b.Name)
+	}
+	return m
+}
+
+func (s *Session) begin(m rundir.Meta, a store.Account, boxes []store.Mailbox) (*Run, error) {
+	dir, err := rundir.Create(s.o.StateDir, m)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{s: s, dir: dir, account: a, boxes: boxes, remedy: plan.Remedy(m.Remedy)}
+	if err := r.lock(); err != nil {
+		return nil, errors.Join(err, r.fail(err), dir.Close())
+	}
+	s.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "mail_root", string(a.Root))
+	return r, nil
+}
+
+// lock takes the account's lock and the run's own.
+func (r *Run) lock() error {
+	for _, take := range []func() (func() error, error){
+		func() (func() error, error) { return rundir.Lock(r.s.o.StateDir, r.dir.Meta().Key(), r.dir.ID()) },
+		r.dir.Lock,
+	} {
+		release, err := take()
+		if err != nil {
+			return err
+		}
+		r.release = append(r.release, release)
+	}
+	return nil
+}
+
+// ID is the run's name.
+func (r *Run) ID() string { return r.dir.ID() }
+
+// Folder is where the run's files are.
+func (r *Run) Folder() string { return r.dir.Path() }
+
+// Account is the account the run works on.
+func (r *Run) Account() store.Account { return r.account }
+
+// Mailboxes are the mailboxes the run works on.
+func (r *Run) Mailboxes() []store.Mailbox { return r.boxes }
+
+// Meta is what run.json tells now.
+func (r *Run) Meta() rundir.Meta { return r.dir.Meta() }
+
+// Changed reports whether this run may have changed something on the host: whether there is something to resume or undo.
+func (r *Run) Changed() bool { return r.dir.Meta().CanUndo() }
+
+// Close lets go of the run's folder and locks. What is in the folder stays.
+func (r *Run) Close() error {
+	var errs []error
+	if r.snapRoot != nil {
+		errs = append(errs, r.snapRoot.Close())
+	}
+	for i := len(r.release) - 1; i >= 0; i-- {
+		errs = append(errs, r.release[i]())
+	}
+	r.release = nil
+	return errors.Join(append(errs, r.dir.Close())...)
+}
+
+// End records how the run's command ended: the exit code, and the error in words.
+func (r *Run) End(exit int, err error) error {
+	return r.dir.Update(func(m *rundir.Meta) {
+		m.Ended, m.Exit, m.Error = time.Now().UTC(), exit, ""
+		if err != nil {
+			m.Error = remote.Safe(err.Error())
+		}
+		if err != nil && (m.Stage == rundir.StageNew) {
+			m.Stage = rundir.StageFailed
+		}
+	})
+}
+
+func (r *Run) fail(err error) error { return r.End(1, err) }
+
+func (r *Run) stage(s rundir.Stage) error {
+	return r.dir.Update(func(m *rundir.Meta) { m.Stage = s })
+}
+
+// progress is the Reporter as package snapshot knows it.
+type progress struct{ Reporter }
+
+func (p progress) Note(text string) { p.Info(text) }
+
+func (r *Run) source() snapshot.Source { return snapshot.FromHost(r.s.host, r.account.Root) }
+
+func (r *Run) options(paths []store.RelPath) snapshot.Options {
+	return snapshot.Options{Root: r.account.Root, Address: r.account.Address, Layout: r.account.Layout, Paths: paths,
+		Verify: r.s.o.Verify, Reporter: progress{r.s.rep}}
+}
+
+// Snapshot copies the mailboxes to the run's folder and verifies the copy. Files that have not changed since the last
+// snapshot of this account are taken from it. It changes nothing on the host.
+func (r *Run) Snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
+	return r.take(ctx, snapshot.Paths(r.account, r.boxes, r.s.o.All))
+}
+
+func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapshot, error) {
+	o := r.options(paths)
+	previous, closePrevious := r.previous()
+	defer closePrevious()
+	o.Previous = previous
+	root, err := r.dir.SnapshotRoot()
+	if err != nil {
+		return nil, err
+	}
+	r.snapRoot = root
+	r.s.rep.Stage("copying " + remote.Safe(AccountName(r.account)) + " to this computer")
+	r.snap, err = snapshot.Take(ctx, r.source(), root, o)
+	if err != nil {
+		return nil, fmt.Errorf("copy the mail: %w", err)
+	}
+	for _, e := range r.snap.Manifest().Entries {
+		switch {
+		case e.Err != "":
+			r.s.rep.Warn("not copied: " + remote.Safe(string(e.Path)) + ": " + remote.Safe(e.Err))
+		case e.Torn:
+			r.s.rep.Info("changed while it was copied: " + remote.Safe(string(e.Path)))
+		}
+	}
+	return r.snap, r.stage(rundir.StageSnapshot)
+}
+
+// previous opens the last complete snapshot of this account, if there is one that can be read.
+func (r *Run) previous() (*snapshot.Snapshot, func()) {
+	none := func() {}
+	dir, err := rundir.LatestSnapshot(r.s.o.StateDir, r.dir.Meta().Key())
+	if err != nil {
+		if !errors.Is(err, rundir.ErrNoRun) {
+			r.s.log.Warn("no earlier snapshot to build on", "error", err)
+		}
+		return nil, none
+	}
+	if dir.ID() == r.dir.ID() {
+		_ = dir.Close()
+		return nil, none
+	}
+	root, err := dir.SnapshotRoot()
+	if err != nil {
+		_ = dir.Close()
+		return nil, none
+	}
+	closeBoth := func() { _ = root.Close(); _ = dir.Close() }
+	s, err := snapshot.Open(root)
+	if err != nil {
+		r.s.log.Warn("the earlier snapshot cannot be read", "run", dir.ID(), "error", err)
+		closeBoth()
+		return nil, none
+	}
+	return s, closeBoth
+}
+
+// open opens the run's snapshot again.
+func (r *Run) open() error {
+	if r.snap != nil {
+		return nil
+	}
+	root, err := r.dir.SnapshotRoot()
+	if err != nil {
+		return err
+	}
+	r.snapRoot = root
+	r.snap, err = snapshot.Open(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("run %s has no complete snapshot: %w", r.ID(), err)
+	}
+	return err
+}

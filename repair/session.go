@@ -1,0 +1,185 @@
+package repair
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"dovemend/remote"
+	"dovemend/repair/store"
+)
+
+// Session is a connection to a host and what was asked for. It is made by [Connect] and may be used for several runs,
+// one at a time.
+type Session struct {
+	o    Options
+	rep  Reporter
+	host *remote.Host
+	log  *slog.Logger
+}
+
+// AmbiguousError: several accounts fit what was asked for, or several were found and none was named.
+type AmbiguousError struct {
+	Accounts []store.Account
+}
+
+func (e *AmbiguousError) Error() string {
+	var names []string
+	for i, a := range e.Accounts {
+		if i == 8 {
+			names = append(names, fmt.Sprintf("and %d more", len(e.Accounts)-i))
+			break
+		}
+		names = append(names, remote.Safe(AccountName(a)))
+	}
+	return "several accounts are there: " + strings.Join(names, ", ")
+}
+
+// NoAccountError: no account was found, or none of this name.
+type NoAccountError struct {
+	Asked    string           // address asked for; "" for any
+	Searched []store.HostPath // where it was looked for
+	Found    []store.Account  // what is there instead
+}
+
+func (e *NoAccountError) Error() string {
+	if e.Asked != "" && len(e.Found) > 0 {
+		return fmt.Sprintf("no account %s here; there is %s", remote.Safe(e.Asked), (&AmbiguousError{e.Found}).list())
+	}
+	var where []string
+	for _, p := range e.Searched {
+		where = append(where, remote.Safe(string(p)))
+	}
+	return "no mail account found beneath " + strings.Join(where, ", ")
+}
+
+func (e *AmbiguousError) list() string {
+	_, names, _ := strings.Cut(e.Error(), ": ")
+	return names
+}
+
+// AccountName is what an account is called: its address, or else where it is.
+func AccountName(a store.Account) string {
+	return cmp.Or(a.Address, string(a.Root))
+}
+
+// Connect logs in to the host.
+func Connect(ctx context.Context, o Options, rep Reporter) (*Session, error) {
+	if rep == nil {
+		rep = Silent{}
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if o.Remote.Log == nil {
+		o.Remote.Log = log
+	}
+	rep.Stage("connecting to " + remote.Safe(o.Remote.Target))
+	host, err := remote.Dial(ctx, o.Remote)
+	if err != nil {
+		return nil, err
+	}
+	if !host.Info().Shell {
+		rep.Warn("this login gives SFTP but no shell: running mail processes cannot be seen or ended from here, everything else works; close all mail programs before a repair")
+	}
+	return &Session{o: o, rep: rep, host: host, log: log}, nil
+}
+
+// Close ends the connection.
+func (s *Session) Close() error { return s.host.Close() }
+
+// Host is the connection itself.
+func (s *Session) Host() *remote.Host { return s.host }
+
+// Accounts finds every account this login can see: the one at Options.MailRoot where that is given, else what lies
+// beneath the home directory and the usual places outside it.
+func (s *Session) Accounts(ctx context.Context) ([]store.Account, error) {
+	s.rep.Stage("looking for mail accounts")
+	fsys := s.host.FS(ctx)
+	if s.o.MailRoot != "" {
+		a, err := store.At(ctx, fsys, s.o.MailRoot)
+		if err != nil {
+			return nil, err
+		}
+		return []store.Account{a}, nil
+	}
+	return store.Find(ctx, fsys, s.searched())
+}
+
+func (s *Session) searched() []store.HostPath {
+	info := s.host.Info()
+	return store.Places(store.HostPath(info.Home), info.User)
+}
+
+// Measure counts the messages and bytes of each mailbox of the account, and of the account with all it shares.
+func (s *Session) Measure(ctx context.Context, a store.Account) ([]store.Size, store.Size, error) {
+	return store.Measure(ctx, s.host.FS(ctx), a)
+}
+
+// Choose finds the account and the mailboxes that the Options name. An [AmbiguousError] lists the accounts where the
+// choice is open, a [NoAccountError] says what is there instead, a [store.NotFoundError] suggests near mailbox names.
+func (s *Session) Choose(ctx context.Context) (store.Account, []store.Mailbox, error) {
+	all, err := s.Accounts(ctx)
+	if err != nil {
+		return store.Account{}, nil, err
+	}
+	fit := all
+	if s.o.Account != "" {
+		fit = slices.DeleteFunc(slices.Clone(all), func(a store.Account) bool {
+			// Where the path does not tell the address, a mail root given by hand decides.
+			return !strings.EqualFold(a.Address, s.o.Account) && (a.Address != "" || s.o.MailRoot == "")
+		})
+	}
+	switch {
+	case len(fit) == 0:
+		return store.Account{}, nil, &NoAccountError{Asked: s.o.Account, Searched: s.searched(), Found: all}
+	case len(fit) > 1:
+		return store.Account{}, nil, &AmbiguousError{Accounts: fit}
+	}
+	boxes, err := s.Mailboxes(fit[0])
+	return fit[0], boxes, err
+}
+
+// Mailboxes finds the mailboxes of the account that the Options name: INBOX where they name none.
+func (s *Session) Mailboxes(a store.Account) ([]store.Mailbox, error) {
+	if s.o.All {
+		if len(a.Mailboxes) == 0 {
+			return nil, fmt.Errorf("account %s has no mailboxes", remote.Safe(AccountName(a)))
+		}
+		return a.Mailboxes, nil
+	}
+	names := s.o.Mailboxes
+	if len(names) == 0 {
+		names = []string{"INBOX"}
+	}
+	var boxes []store.Mailbox
+	for _, name := range names {
+		m, err := a.Mailbox(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(boxes, func(b store.Mailbox) bool { return b.Dir == m.Dir }) {
+			boxes = append(boxes, m)
+		}
+	}
+	return boxes, nil
+}
+
+// Processes lists the user's own Dovecot processes.
+func (s *Session) Processes(ctx context.Context) ([]remote.Process, error) {
+	return s.host.Processes(ctx)
+}
+
+// Quiesce ends the user's own Dovecot processes and watches that they stay away.
+func (s *Session) Quiesce(ctx context.Context, o remote.QuiesceOptions) (remote.Quiet, error) {
+	return s.host.Quiesce(ctx, o)
+}
+
+var errNoShell = remote.ErrNoShell
+
+func noShell(err error) bool { return errors.Is(err, errNoShell) }
