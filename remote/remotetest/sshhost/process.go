@@ -34,9 +34,6 @@ type ProcessOptions struct {
 	Respawns int
 	// IgnoreTERM makes it live on after SIGTERM.
 	IgnoreTERM bool
-	// ShowUser and ShowUID, if ShowUser is not empty, make ps show it as another user's.
-	ShowUser string
-	ShowUID  int
 }
 
 // processTable holds the running spawned processes; a copy of it lies in the private directory for the ps shim.
@@ -109,9 +106,6 @@ func (h *Host) Spawn(o ProcessOptions) (pid int, err error) {
 		return 0, errors.Join(fmt.Errorf("spawn process: it did not start: %w", err), cmd.Wait())
 	}
 	p := Proc{PID: cmd.Process.Pid, PPID: os.Getpid(), UID: os.Getuid(), User: h.opt.User, Title: o.Title, Comm: comm, Start: time.Now()}
-	if o.ShowUser != "" {
-		p.User, p.UID = o.ShowUser, o.ShowUID
-	}
 	if t.running == nil {
 		t.running = make(map[int]*spawned)
 	}
@@ -204,7 +198,9 @@ func (h *Host) preparePS() (err error) {
 	if err := h.procs.write(h.private); err != nil {
 		return fmt.Errorf("write process table: %w", err)
 	}
-	script := "#!/bin/sh\nexit 1\n" // procps' answer where nothing matches
+	// Without the hook nothing can be spawned: there is never a process to show. The header keeps those who see nothing at
+	// all from turning to /proc, which shows all of this machine.
+	script := "#!/bin/sh\necho '  PID USER     COMMAND'\n"
 	if hooked {
 		exe, err := os.Executable()
 		if err != nil {
