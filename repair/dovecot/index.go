@@ -80,7 +80,8 @@ type Index struct {
 	// NeedsFsck is why Dovecot repairs this file before it uses it, or "".
 	NeedsFsck string
 
-	rawHeader [indexHeaderSize]byte
+	badRecords bool // some have no UID or are out of order, which Dovecot does not notice when it opens the file
+	rawHeader  [indexHeaderSize]byte
 }
 
 // Ext finds an extension by name; nil if there is none.

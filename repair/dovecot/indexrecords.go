@@ -50,12 +50,16 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 		x.fsck(fs, len(b), "index-records-cut", "the header counts %d messages, the file holds %d", h.Messages, fit)
 	}
 	records := make([]IndexRecord, 0, n)
-	ordered, last := true, UID(0)
+	ordered, last := true, UID(0) // last: of the records so far, as they stand
 	for i := range n {
 		at := int(h.HeaderSize) + i*size
 		r := IndexRecord{Offset: int64(at), UID: UID(le.Uint32(b[at:])), Flags: Flags(b[at+4]), Data: b[at : at+size : at+size]}
 		if r.UID == 0 {
-			x.fsck(fs, at, "index-record-uid", "record %d has UID 0", i)
+			x.badRecords = true
+			fs.add(at, "index-record-uid", "record %d has UID 0", i)
+			if i+1 == int(h.Messages) { // "last message has uid=0"
+				x.Unusable = "index-record-uid"
+			}
 			continue
 		}
 		if r.UID <= last {
@@ -63,6 +67,9 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 		}
 		last = r.UID
 		records = append(records, r)
+	}
+	if last >= h.NextUID {
+		x.fsck(fs, int(h.HeaderSize), "index-next-uid", "the last UID is %d, the next one %d", last, h.NextUID)
 	}
 	if !ordered || last >= h.NextUID && h.NextUID != 0 {
 		records = x.inOrder(records, fs)
@@ -93,7 +100,8 @@ func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
 			out = append(out, r)
 			continue
 		}
-		x.fsck(fs, int(r.Offset), "index-record-order", "UID %d does not fit between its neighbours below the next UID %d", r.UID, x.Header.NextUID)
+		x.badRecords = true
+		fs.add(int(r.Offset), "index-record-order", "UID %d does not fit between its neighbours below the next UID %d", r.UID, x.Header.NextUID)
 	}
 	return out
 }

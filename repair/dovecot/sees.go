@@ -20,6 +20,7 @@ const (
 
 // Sees tells what Dovecot 2.3 would make of the files if it opened them as they are. The State is what the index says
 // then, before a rebuild from the storage adds messages it no longer knows (without flags, and for mdbox with new UIDs).
+// An mdbox rebuild keeps of these only messages whose GUID or map UID the State knows; the others come back as new ones.
 // With Files.Index nil it answers what removing dovecot.index costs.
 func Sees(f Files) (*State, Verdict, []Fault) {
 	p := parseFiles(f)
@@ -72,70 +73,111 @@ const (
 
 // open goes the way of mail_index_open_files and mail_index_map.
 func (p *parsed) open() (*State, opening, []Fault) {
-	r := newReplayer(p)
-	r.strict = true
-	done := func(base Base, how opening) (*State, opening, []Fault) {
-		r.s.Base = base
-		r.s.finish()
-		r.pending()
-		return r.s, how, r.fs.all()
-	}
 	x, l := p.index, p.log
 	if l != nil && l.Unusable != "" {
 		l = nil // Dovecot removes it
 	}
 	switch {
 	case x != nil && x.Unusable != "" || x == nil && l == nil:
-		r.fromNothing(0) // and the log with it, if there is one
-		return done(BaseNone, opensEmpty)
-	case l == nil || x != nil && l.Header.IndexID != x.Header.IndexID:
-		r.fromIndex(x)
-		if x.NeedsFsck != "" {
-			return done(BaseIndex, opensByFsck)
-		}
-		return done(BaseIndex, opensSilently)
+		return p.snapshot(nil, opensEmpty) // the log is thrown away with the index
+	case l == nil && x.NeedsFsck != "":
+		return p.snapshot(x, opensByFsck)
+	case l == nil:
+		return p.snapshot(x, opensSilently)
+	case x != nil && l.Header.IndexID != x.Header.IndexID:
+		return p.snapshot(x, opensByFsck) // 2.3 believes the index and throws the log away; 2.4 the reverse
 	}
-	base, how := BaseZero, opensSilently
-	logs := p.viewFromZero(l)
-	at := int64(0)
-	if x == nil {
+	logs, at, how := p.view(x, l)
+	for i, l := range logs {
+		from := at
+		if i > 0 {
+			from = 0
+		}
+		if l.SyncOffset != l.Size || l.hasInvalid(from) {
+			// The first process that locks the log calls it corrupt and fails; the next one removes it. What is
+			// left is the snapshot.
+			return p.snapshot(x, opensByError)
+		}
+	}
+	if x != nil && x.badRecords && how == opensSilently {
+		how = opensByError // not noticed before a search by UID goes astray
+	}
+	r := newReplayer(p)
+	r.strict = true
+	base := BaseIndex
+	if x == nil || len(logs) > 0 && logs[0].Header.PrevSeq == 0 && at == 0 {
 		r.fromNothing(l.Header.IndexID)
-	} else {
-		base = BaseIndex
-		r.fromIndex(x)
-		if x.NeedsFsck != "" {
-			how = opensByFsck
-		}
-		logs, at = p.viewFrom(l, Position{x.Header.LogSeq, int64(x.Header.LogHead)})
-	}
-	if logs == nil { // "Lost log ... - fscking"
-		how = opensByFsck
-		if x == nil {
+		base = BaseZero
+		if len(logs) > 0 && logs[0].Header.PrevSeq != 0 {
 			base = BaseNone
 		}
-		switch {
-		case x == nil || x.Header.LogSeq < l.Header.Seq:
-			logs, at = []*Log{l}, logHeaderSize
-		default:
-			return done(base, how)
-		}
+	} else {
+		r.fromIndex(x)
 	}
 	for i, l := range logs {
 		if i > 0 {
 			at = 0
 		}
-		if l.Header.PrevSeq == 0 && at <= int64(l.Header.HeaderSize) && base != BaseNone {
+		if l.Header.PrevSeq == 0 && at <= int64(l.Header.HeaderSize) {
 			r.reset(l)
 		}
 		r.applyLog(l, at)
-		if l.SyncOffset != l.Size || l.hasInvalid(at) {
-			how = opensByError
-		}
 	}
-	if how == opensSilently && r.s.badHeader() {
+	if r.s.badHeader() && how == opensSilently {
 		how = opensByFsck
 	}
-	return done(base, how)
+	r.s.Base = base
+	r.s.finish()
+	r.pending()
+	return r.s, how, r.fs.all()
+}
+
+// snapshot is the state of an index file with no log, or of nothing.
+func (p *parsed) snapshot(x *Index, how opening) (*State, opening, []Fault) {
+	r := newReplayer(p)
+	r.strict = true
+	r.s.Base = BaseNone
+	if x == nil {
+		r.fromNothing(0)
+	} else {
+		r.s.Base = BaseIndex
+		r.fromIndex(x)
+	}
+	r.s.finish()
+	return r.s, how, r.fs.all()
+}
+
+// view is which logs Dovecot applies, from which offset in the first one on, to the index (nil: to nothing) or, if the
+// offset is 0 and the first log starts from nothing, to nothing.
+//
+// An index that needs repair is repaired on disk, but not used in the same opening (mail_index_map_latest_file leaves
+// its loop): logs that start from nothing then win, and only without them the repaired file is read.
+func (p *parsed) view(x *Index, l *Log) ([]*Log, int64, opening) {
+	zero := p.viewFromZero(l)
+	if x == nil {
+		if zero == nil { // "Lost log for seq=1 ... - fscking": what the newest log alone tells
+			return []*Log{l}, 0, opensByFsck
+		}
+		return zero, 0, opensSilently
+	}
+	how := opensSilently
+	if x.NeedsFsck != "" {
+		how = opensByFsck
+		if zero != nil {
+			return zero, 0, how
+		}
+	}
+	logs, at := p.viewFrom(l, Position{x.Header.LogSeq, int64(x.Header.LogHead)})
+	if logs != nil {
+		return logs, at, how
+	}
+	if x.Header.LogSeq < l.Header.Seq { // mail_index_fsck_log_pos
+		return []*Log{l}, logHeaderSize, opensByFsck
+	}
+	if l.SyncOffset != l.Size {
+		return []*Log{l}, l.Size, opensByError
+	}
+	return nil, 0, opensByFsck
 }
 
 // viewFrom is what mail_transaction_log_view_set finds to read from a position on, nil if it finds nothing.

@@ -1,0 +1,295 @@
+//go:build unix
+
+package dovecot
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// realStore is an account on a real Dovecot, without a server: doveadm and imap are run on a private configuration.
+type realStore struct {
+	t      testing.TB
+	layout string
+	dir    string // holds dovecot.conf
+	root   string // the mail root
+	cred   *syscall.Credential
+}
+
+// needDovecot skips the test where Dovecot is not installed, or fails it where DOVEMEND_TEST_REQUIRE says so.
+func needDovecot(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("doveadm"); err != nil {
+		if slices.Contains(strings.Split(os.Getenv("DOVEMEND_TEST_REQUIRE"), ","), "dovecot") {
+			t.Fatal("Dovecot is required and not installed")
+		}
+		t.Skip("Dovecot is not installed")
+	}
+}
+
+func newRealStore(t testing.TB, layout, settings string) *realStore {
+	t.Helper()
+	needDovecot(t)
+	dir, err := os.MkdirTemp("", "dovemend-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &realStore{t: t, layout: layout, dir: dir, root: filepath.Join(dir, "mail")}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if me.Uid == "0" { // doveadm refuses to touch root's mail
+		if me, err = user.Lookup("nobody"); err != nil {
+			t.Skip("no user nobody")
+		}
+		uid, _ := strconv.Atoi(me.Uid)
+		gid, _ := strconv.Atoi(me.Gid)
+		s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	group := "nogroup"
+	if g, err := user.LookupGroupId(me.Gid); err == nil {
+		group = g.Name
+	}
+	conf := fmt.Sprintf(`base_dir = %[1]s/run
+state_dir = %[1]s/run
+log_path = %[1]s/log
+mail_home = %[1]s
+mail_location = %[2]s:%[1]s/mail
+mail_uid = %[3]s
+mail_gid = %[4]s
+first_valid_uid = 1
+first_valid_gid = 1
+default_internal_user = %[3]s
+default_login_user = %[3]s
+default_internal_group = %[4]s
+ssl = no
+protocols =
+stats_writer_socket_path =
+mail_fsync = never
+mail_save_crlf = no
+namespace inbox {
+  inbox = yes
+  separator = /
+}
+%[5]s
+`, dir, layout, me.Username, group, settings)
+	if err := os.WriteFile(filepath.Join(dir, "dovecot.conf"), []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.own()
+	return s
+}
+
+// own gives everything to the user Dovecot runs as.
+func (s *realStore) own() {
+	if s.cred == nil {
+		return
+	}
+	err := filepath.WalkDir(s.dir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, int(s.cred.Uid), int(s.cred.Gid))
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// run runs doveadm and returns its standard output, its standard error and whether it succeeded.
+func (s *realStore) run(stdin string, args ...string) (string, string, bool) {
+	cmd := exec.Command("doveadm", append([]string{"-c", filepath.Join(s.dir, "dovecot.conf"), "-o", "log_path=/dev/stderr"}, args...)...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "USER="+s.layout, "HOME="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	return out.String(), errs.String(), err == nil
+}
+
+func (s *realStore) doveadm(args ...string) string {
+	s.t.Helper()
+	out, errs, ok := s.run("", args...)
+	if !ok {
+		s.t.Fatalf("doveadm %q: %s", args, errs)
+	}
+	return out
+}
+
+// imap sends commands in one session and fails the test if one is not answered with OK.
+func (s *realStore) imap(commands ...string) {
+	s.t.Helper()
+	var in strings.Builder
+	for i, c := range commands {
+		fmt.Fprintf(&in, "a%d %s\r\n", i, c)
+	}
+	in.WriteString("z LOGOUT\r\n")
+	out, errs, _ := s.run(in.String(), "exec", "imap")
+	for i, c := range commands {
+		if !strings.Contains(out, fmt.Sprintf("\r\na%d OK", i)) {
+			s.t.Fatalf("imap %.60q: not OK\n%.2000s\n%s", c, out, errs)
+		}
+	}
+}
+
+func appendCommand(mailbox, flags, date, message string) string {
+	return fmt.Sprintf("APPEND %s (%s) %q {%d+}\r\n%s", mailbox, flags, date, len(message), message)
+}
+
+// message is a mail that differs from all others, in size too.
+func message(n int) string {
+	body := strings.Repeat(fmt.Sprintf("line %d of this message\r\n", n), n%17)
+	if n%5 == 0 {
+		body += "ends without a line feed"
+	}
+	if n%11 == 0 {
+		body = ""
+	}
+	return fmt.Sprintf("From: someone@example.org\r\nTo: user@example.org\r\nSubject: message %d\r\nMessage-ID: <m%d@example.org>\r\n"+
+		"Date: Mon, 02 Jan 2023 10:%02d:00 +0000\r\n\r\n%s", n, n, n%60, body)
+}
+
+// fill makes a store with all that mailboxes live through: flags, keywords, expunges, copies, moves, other folders.
+func (s *realStore) fill(n int) {
+	s.t.Helper()
+	var c []string
+	for _, m := range []string{"Archive/2020", "J&AOQ-nner", "Work"} {
+		c = append(c, "CREATE "+m, "SUBSCRIBE "+m)
+	}
+	for i := 1; i <= n; i++ {
+		flags := []string{``, `\Seen`, `\Seen \Answered`, `\Flagged Work`, `\Draft $Forwarded`, `\Seen Work NonJunk`}[i%6]
+		c = append(c, appendCommand("INBOX", flags, fmt.Sprintf("%02d-Feb-2021 08:%02d:07 +0100", i%27+1, i%60), message(i)))
+	}
+	s.imap(c...)
+	third := n / 3
+	s.imap("SELECT INBOX",
+		fmt.Sprintf("UID STORE %d:%d +FLAGS (\\Seen)", third, third+5),
+		fmt.Sprintf("UID STORE %d:%d +FLAGS (\\Deleted)", 2, 5),
+		"EXPUNGE",
+		fmt.Sprintf("UID COPY %d:%d Work", third, third+9),
+		fmt.Sprintf("UID MOVE %d:%d Archive/2020", 2*third, 2*third+4),
+		fmt.Sprintf("UID STORE %d:* -FLAGS (Work)", 2*third+5),
+		fmt.Sprintf("UID STORE %d:* +FLAGS (later $Label1 $Label2 $Label3 $Label4 $Label5 $Label6)", n-3),
+		"UID SEARCH BODY line", "UID FETCH 1:* (RFC822.SIZE ENVELOPE)")
+	s.imap("SELECT Archive/2020", `STORE 1:2 +FLAGS (\Flagged Done)`, `STORE 3 +FLAGS (\Deleted)`, "EXPUNGE", "FETCH 1:* (RFC822.SIZE)")
+}
+
+// mailboxDir is where a mailbox's index files are.
+func (s *realStore) mailboxDir(name string) string {
+	if s.layout == "maildir" {
+		if name == "INBOX" {
+			return s.root
+		}
+		return filepath.Join(s.root, "."+strings.ReplaceAll(name, "/", "."))
+	}
+	return filepath.Join(s.root, "mailboxes", name, "dbox-Mails")
+}
+
+// files reads the files of an index.
+func (s *realStore) files(prefix string) Files {
+	s.t.Helper()
+	get := func(suffix string) []byte {
+		b, err := os.ReadFile(prefix + suffix)
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return append([]byte{}, b...)
+	}
+	return Files{Index: get(""), Backup: get(".backup"), Log: get(".log"), Log2: get(".log.2")}
+}
+
+// put writes the files of an index, and removes those that are nil and its cache.
+func (s *realStore) put(prefix string, f Files) {
+	s.t.Helper()
+	os.Remove(prefix + ".cache")
+	for suffix, b := range map[string][]byte{"": f.Index, ".backup": f.Backup, ".log": f.Log, ".log.2": f.Log2} {
+		os.Remove(prefix + suffix)
+		if b != nil {
+			if err := os.WriteFile(prefix+suffix, b, 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	s.own()
+}
+
+// fetch returns what doveadm fetch says of a mailbox, one map of fields per message.
+func (s *realStore) fetch(mailbox, fields string) ([]map[string]string, string, bool) {
+	s.t.Helper()
+	out, errs, ok := s.run("", "-f", "tab", "fetch", fields, "mailbox", mailbox)
+	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
+	names := strings.Split(lines[0], "\t")
+	var rows []map[string]string
+	for _, line := range lines[1:] {
+		row := map[string]string{}
+		for i, v := range strings.Split(line, "\t") {
+			if i < len(names) {
+				row[names[i]] = v
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, errs, ok
+}
+
+// summary is a State as lines that can be compared with doveadm's: UID, flags and keywords, sorted.
+func summary(s *State) []string {
+	var out []string
+	for i := range s.Records {
+		r := &s.Records[i]
+		words := append(strings.Fields(r.Flags.String()), s.KeywordNames(r)...)
+		if r.UID >= s.FirstRecent {
+			words = append(words, `\Recent`)
+		}
+		slices.Sort(words)
+		out = append(out, fmt.Sprintf("%d %s", r.UID, strings.Join(words, " ")))
+	}
+	return out
+}
+
+func fetchSummary(rows []map[string]string) []string {
+	var out []string
+	for _, row := range rows {
+		words := strings.Fields(row["flags"])
+		slices.Sort(words)
+		out = append(out, fmt.Sprintf("%s %s", row["uid"], strings.Join(words, " ")))
+	}
+	return out
+}
+
+func diffLines(got, want []string) string {
+	var out []string
+	for i := 0; i < max(len(got), len(want)); i++ {
+		g, w := "(none)", "(none)"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			out = append(out, fmt.Sprintf("got %q, want %q", g, w))
+		}
+		if len(out) > 5 {
+			break
+		}
+	}
+	return strings.Join(out, "\n")
+}
