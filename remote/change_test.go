@@ -315,7 +315,7 @@ func TestSetAttrSetsFilesAndDirectories(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.SetAttr(ctx, w, Attr{Mode: 0o2710 &^ 0o2000 | fs.ModeSetgid}); err != nil {
+		if err := r.SetAttr(ctx, w, Attr{Mode: 0o2710&^0o2000 | fs.ModeSetgid}); err != nil {
 			t.Error(err)
 		}
 		fi, err := os.Stat(filepath.Join(r.dir, rel))
