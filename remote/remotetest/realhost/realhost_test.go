@@ -152,7 +152,7 @@ func TestLayoutsServeIMAPByProcessesOfTheLogin(t *testing.T) {
 
 			c := dial(t, h)
 			out := command(t, c, `ps -u "$USER" -o uid=,comm=,args=; pwd; cat /proc/loadavg >/dev/null`)
-			if n := strings.Count(out, "dovecot/imap"); n != 2 {
+			if n := strings.Count(out, " dovecot/imap [") + strings.Count(out, " dovecot/imap\n"); n != 2 {
 				t.Errorf("%d imap processes, want 2: %s", n, out)
 			}
 			if got := strings.Contains(out, "["+h.Account()+" 127.0.0.1"); got == o.NoTitles {
@@ -227,7 +227,7 @@ func TestShellsAndRestrictedLogins(t *testing.T) {
 			if o.SFTPOnly {
 				return
 			}
-			if got, want := command(t, c, `sh -c 'echo "$0 is POSIX"; echo $HOME'`), "sh is POSIX\n"+h.Home()+"\n"; !strings.HasSuffix(got, want) || o.Noise != "" && !strings.Contains(got, o.Noise) {
+			if got, want := command(t, dial(t, h), `sh -c 'echo "$0 is POSIX"; echo $HOME'`), "sh is POSIX\n"+h.Home()+"\n"; !strings.HasSuffix(got, want) || o.Noise != "" && !strings.Contains(got, o.Noise) {
 				t.Errorf("command printed %q", got)
 			}
 			if o.MaxSessions == 1 {
