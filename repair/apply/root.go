@@ -1,0 +1,208 @@
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+
+	"dovemend/remote"
+	"dovemend/repair/plan"
+	"dovemend/repair/store"
+)
+
+// OnRoot is the [Host] of a real run: changes go through the guard of root, looks through h. Both must be of one
+// connection to one host.
+func OnRoot(h *remote.Host, root *remote.Root) Host { return &rootHost{h, root} }
+
+type rootHost struct {
+	h    *remote.Host
+	root *remote.Root
+}
+
+// Prepare judges the paths by the guard and keeps what it hands out.
+func (o *rootHost) Prepare(ctx context.Context, steps []plan.Step) (Act, error) {
+	switch s := steps[0]; s.Op {
+	case plan.OpRemove:
+		return o.remove(ctx, steps)
+	case plan.OpRename:
+		return o.rename(ctx, steps)
+	default:
+		if len(steps) != 1 {
+			return nil, fmt.Errorf("%d steps of kind %s at once", len(steps), s.Op)
+		}
+		return o.one(ctx, s)
+	}
+}
+
+func (o *rootHost) remove(ctx context.Context, steps []plan.Step) (Act, error) {
+	paths := make([]remote.GuardedPath, len(steps))
+	refused := firstError{}
+	err := o.root.GuardEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
+		func(i int, p remote.GuardedPath, err error) { paths[i] = p; refused.add(i, err) })
+	if err := refused.of(steps, err); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		return o.root.RemoveEach(ctx, paths, report)
+	}, nil
+}
+
+func (o *rootHost) rename(ctx context.Context, steps []plan.Step) (Act, error) {
+	moves := make([]remote.Move, len(steps))
+	refused := firstError{}
+	err := o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
+		func(i int, p remote.WritablePath, err error) { moves[i].From = p; refused.add(i, err) })
+	if err := refused.of(steps, err); err != nil {
+		return nil, err
+	}
+	err = o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.To }), remote.Class(steps[0].ToClass),
+		func(i int, p remote.WritablePath, err error) { moves[i].To = p; refused.add(i, err) })
+	if err := refused.of(steps, err); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		return o.root.RenameEach(ctx, moves, report)
+	}, nil
+}
+
+// one prepares a step of a kind that is done alone.
+func (o *rootHost) one(ctx context.Context, s plan.Step) (Act, error) {
+	if s.Op == plan.OpRemoveDir {
+		p, err := o.root.Guard(ctx, string(s.Path), remote.Class(s.Class))
+		if err != nil {
+			return nil, &StepError{Step: s, Err: err}
+		}
+		return alone(func(ctx context.Context) error { return o.root.RemoveDir(ctx, p) }), nil
+	}
+	p, err := o.root.GuardWrite(ctx, string(s.Path), remote.Class(s.Class))
+	if err != nil {
+		return nil, &StepError{Step: s, Err: err}
+	}
+	attr := remote.Attr{Mode: s.Mode, MTime: s.MTime}
+	switch s.Op {
+	case plan.OpMkdir:
+		return alone(func(ctx context.Context) error { return o.root.Mkdir(ctx, p, attr) }), nil
+	case plan.OpSetAttr:
+		return alone(func(ctx context.Context) error { return o.root.SetAttr(ctx, p, attr) }), nil
+	case plan.OpPut:
+		temp, err := o.root.GuardWrite(ctx, string(s.Temp), remote.ClassTemp)
+		if err != nil {
+			return nil, &StepError{Step: s, Err: err}
+		}
+		return func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+			err := o.put(ctx, s, temp, p, attr, open)
+			report(0, err)
+			return err
+		}, nil
+	}
+	return nil, &StepError{Step: s, Err: fmt.Errorf("no such kind of step: %q", s.Op)}
+}
+
+func (o *rootHost) put(ctx context.Context, s plan.Step, temp, to remote.WritablePath, attr remote.Attr, open func(plan.Step) (io.ReadCloser, error)) error {
+	src, err := open(s)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	err = o.root.Put(ctx, temp, to, src, attr)
+	if err == nil || !o.root.Removable() {
+		return err
+	}
+	// What is left of it would only take up room, of which there may be none; that it is ours its name and class say.
+	clean := context.WithoutCancel(ctx)
+	if p, guardErr := o.root.Guard(clean, string(s.Temp), remote.ClassTemp); guardErr == nil {
+		if removeErr := o.root.Remove(clean, p); removeErr != nil {
+			return fmt.Errorf("%w; its temporary file stays: %w", err, removeErr)
+		}
+	}
+	return err
+}
+
+func alone(do func(ctx context.Context) error) Act {
+	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		err := do(ctx)
+		report(0, err)
+		return err
+	}
+}
+
+func names(steps []plan.Step, of func(plan.Step) store.RelPath) []string {
+	list := make([]string, len(steps))
+	for i, s := range steps {
+		list[i] = string(of(s))
+	}
+	return list
+}
+
+// firstError keeps the error of the earliest step.
+type firstError struct {
+	i   int
+	err error
+}
+
+func (f *firstError) add(i int, err error) {
+	if err != nil && (f.err == nil || i < f.i) {
+		f.i, f.err = i, err
+	}
+}
+
+func (f *firstError) of(steps []plan.Step, all error) error {
+	if f.err != nil {
+		return &StepError{Step: steps[f.i], Err: f.err}
+	}
+	return all
+}
+
+// lookers is how many paths are looked at at one time.
+const lookers = 128
+
+// Lstat looks at paths, many at a time.
+func (o *rootHost) Lstat(ctx context.Context, paths []store.RelPath, yield func(i int, f Found, err error)) error {
+	fsys := o.h.FS(ctx)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(lookers, len(paths)) {
+		wg.Go(func() {
+			for i := range next {
+				var f Found
+				fi, err := fsys.Lstat(o.inFS(paths[i]))
+				if err == nil {
+					f = Found{Type: fi.Mode().Type(), Mode: fi.Mode() &^ fi.Mode().Type(), Size: fi.Size(), MTime: fi.ModTime()}
+				}
+				mu.Lock()
+				yield(i, f, err)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range paths {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return ctx.Err()
+}
+
+func (o *rootHost) inFS(p store.RelPath) string {
+	return strings.TrimPrefix(path.Join(o.root.Dir(), string(p)), "/")
+}
+
+// Sum reads the file and hashes it here.
+func (o *rootHost) Sum(ctx context.Context, p store.RelPath) (string, error) {
+	f, err := o.h.FS(ctx).Open(o.inFS(p))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
