@@ -1,0 +1,233 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"dovemend/remote"
+	"dovemend/repair/apply"
+	"dovemend/repair/plan"
+	"dovemend/repair/rundir"
+	"dovemend/repair/store"
+)
+
+// NothingError: the run has nothing that could be resumed or undone.
+type NothingError struct {
+	Run, Why string
+}
+
+func (e *NothingError) Error() string { return fmt.Sprintf("run %s: %s", e.Run, e.Why) }
+
+// OtherHostError: the run was made on another host or account than the one connected to.
+type OtherHostError struct {
+	Run, Was, Is string
+}
+
+func (e *OtherHostError) Error() string {
+	return fmt.Sprintf("run %s was made on %s, this is %s", e.Run, remote.Safe(e.Was), remote.Safe(e.Is))
+}
+
+// Resume finishes a run that stopped midway: an interrupted repair, or an interrupted undo. The returned run is to be
+// verified and closed by the caller.
+func Resume(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
+	r, err := reopen(ctx, o, id, rep)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.resume(ctx); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+func (r *Run) resume(ctx context.Context) error {
+	m := r.dir.Meta()
+	replay, err := apply.ReadJournal(r.dir.Root(), rundir.JournalFile)
+	if err != nil {
+		return err
+	}
+	switch {
+	case m.Stage == rundir.StageApplied || m.Stage == rundir.StageVerified:
+		return &NothingError{Run: r.ID(), Why: "it was applied to its end; there is nothing to resume"}
+	case m.Stage == rundir.StageUndone:
+		return &NothingError{Run: r.ID(), Why: "it was undone by run " + m.UndoneBy}
+	case m.Stage != rundir.StageApplying && !replay.Changed():
+		return &NothingError{Run: r.ID(), Why: "it had changed nothing when it ended; start it anew, what was copied is not copied twice"}
+	}
+	r.plan = new(plan.Plan)
+	if err := r.dir.ReadJSON(rundir.PlanFile, r.plan); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	r.remedy = r.plan.Remedy
+	if err := r.open(); err != nil {
+		return err
+	}
+	if err := r.quiesce(ctx); err != nil {
+		return err
+	}
+	out, err := r.execute(ctx)
+	if err != nil {
+		return &StoppedError{Run: r.ID(), Outcome: out, Err: err}
+	}
+	if r.plan.Remedy == plan.Undo {
+		return r.markUndone(r.plan.Of)
+	}
+	return nil
+}
+
+// UndoRun takes back what a run has changed, whole or in part: a run of its own, which can be resumed and undone. It
+// first copies what is there now, so that nothing which came since is lost.
+func UndoRun(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
+	old, err := reopen(ctx, o, id, rep)
+	if err != nil {
+		return old, err
+	}
+	if !old.dir.Meta().CanUndo() {
+		why := "it has changed nothing that could be taken back"
+		if by := old.dir.Meta().UndoneBy; by != "" {
+			why = "it was undone already, by run " + by
+		}
+		return old, &NothingError{Run: old.ID(), Why: why}
+	}
+	r, err := old.undo(ctx)
+	// Only the undo's own run stays open; its session is the old one's.
+	if r == nil {
+		return old, err
+	}
+	return r, errors.Join(err, old.Close())
+}
+
+func (r *Run) undo(ctx context.Context) (*Run, error) {
+	original := new(plan.Plan)
+	if err := r.dir.ReadJSON(rundir.PlanFile, original); err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	replay, err := apply.ReadJournal(r.dir.Root(), rundir.JournalFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	m := r.s.meta(rundir.KindUndo, r.account, r.boxes)
+	m.Of, m.Remedy = r.ID(), string(plan.Undo)
+	// The account's lock goes from the old run to the new one: the old run's folder is only read from here on.
+	if err := r.unlock(); err != nil {
+		return nil, err
+	}
+	u, err := r.s.begin(m, r.account, r.boxes)
+	if err != nil {
+		return nil, err
+	}
+	return u, u.takeBack(ctx, r, original, replay)
+}
+
+func (r *Run) unlock() error {
+	var errs []error
+	for i := len(r.release) - 1; i >= 0; i-- {
+		errs = append(errs, r.release[i]())
+	}
+	r.release = nil
+	return errors.Join(errs...)
+}
+
+// takeBack copies what is there now, plans the undo and applies it.
+func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, replay apply.Replay) error {
+	for attempt := 1; ; attempt++ {
+		if err := r.quiesce(ctx); err != nil {
+			return err
+		}
+		if r.snap == nil {
+			if _, err := r.take(ctx, original.Touches()); err != nil {
+				return err
+			}
+		} else if _, err := r.snap.Refresh(ctx, r.source(), r.options(original.Touches())); err != nil {
+			return fmt.Errorf("copy what is there now: %w", err)
+		}
+		p, err := plan.BuildUndo(plan.UndoInput{Run: r.ID(), Original: original, Begun: replay.Touched(),
+			Before: old.snap.Manifest().Entries, Now: r.snap.Manifest().Entries, Manifest: r.snap.Digest()})
+		if err != nil {
+			return err
+		}
+		r.plan, r.remedy = p, plan.Undo
+		if err := r.dir.WriteJSON(rundir.PlanFile, p); err != nil {
+			return err
+		}
+		if err := r.stage(rundir.StagePlanned); err != nil {
+			return err
+		}
+		out, err := r.execute(ctx)
+		switch {
+		case err == nil:
+			return r.markUndone(old.ID())
+		case out.Changed:
+			return &StoppedError{Run: r.ID(), Outcome: out, Err: err}
+		case errors.Is(err, apply.ErrChanged) && attempt < attempts:
+			r.s.rep.Info("something changed just before the first step; looking again")
+		default:
+			return fmt.Errorf("nothing was changed: %w", err)
+		}
+	}
+}
+
+func (r *Run) markUndone(id string) error {
+	dir, err := rundir.Open(r.s.o.StateDir, id)
+	if err != nil {
+		return err
+	}
+	err = dir.Update(func(m *rundir.Meta) { m.Stage, m.UndoneBy = rundir.StageUndone, r.ID() })
+	return errors.Join(err, dir.Close())
+}
+
+// reopen connects to the host of a run and takes its locks.
+func reopen(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
+	dir, err := rundir.Open(o.StateDir, id)
+	if err != nil {
+		return nil, err
+	}
+	m := dir.Meta()
+	r, err := reconnect(ctx, o, m, rep)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	r.dir, r.remedy = dir, plan.Remedy(m.Remedy)
+	if err := r.lock(); err != nil {
+		return nil, errors.Join(err, r.unlock(), r.s.Close(), dir.Close())
+	}
+	return r, nil
+}
+
+// reconnect logs in as a run says it was made, and finds its account again.
+func reconnect(ctx context.Context, o Options, m rundir.Meta, rep Reporter) (*Run, error) {
+	if o.Remote.Target == "" {
+		o.Remote.Target = m.Target
+	}
+	o.MailRoot, o.Account, o.Mailboxes, o.All = m.MailRoot, "", m.Mailboxes, false
+	s, err := Connect(ctx, o, rep)
+	if err != nil {
+		return nil, err
+	}
+	info := s.host.Info()
+	if m.HostKey != "" && info.Fingerprint != "" && m.HostKey != info.Fingerprint || m.User != info.User {
+		return nil, errors.Join(&OtherHostError{Run: m.ID, Was: m.User + "@" + m.Addr + " (" + m.HostKey + ")",
+			Is: info.User + "@" + info.Addr + " (" + info.Fingerprint + ")"}, s.Close())
+	}
+	a, err := store.At(ctx, s.host.FS(ctx), m.MailRoot)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("find the account of run %s again: %w", m.ID, err), s.Close())
+	}
+	if a.Root != m.MailRoot {
+		return nil, errors.Join(fmt.Errorf("the mail root of run %s has moved: %w", m.ID, fs.ErrNotExist), s.Close())
+	}
+	a.Layout = m.Layout // an emptied folder may no longer tell it
+	boxes, err := s.Mailboxes(a)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return &Run{s: s, account: a, boxes: boxes}, nil
+}
+
+// Session is the connection the run works over; the caller closes it after the run.
+func (r *Run) Session() *Session { return r.s }
