@@ -1,0 +1,152 @@
+package snapshot
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+	"time"
+)
+
+const partialName = "partial.jsonl"
+
+// journal is the list of files an unfinished Take has copied: a head like the manifest's, then an entry a line, each
+// written after its file is in place. Its lines are believed only after the local bytes were hashed again.
+type journal struct {
+	mu   sync.Mutex
+	f    *os.File
+	w    *bufio.Writer
+	last time.Time
+	err  error
+}
+
+// journalLine is an entry that is done, or one whose bytes were moved to before/.
+type journalLine struct {
+	Earlier *Entry `json:"earlier"`
+}
+
+// openJournal opens a new journal or goes on with one that is there: then m gets the time when that Take began and
+// the earlier states it found.
+func openJournal(dst *os.Root, m *Manifest) (j *journal, done []Entry, err error) {
+	f, err := dst.OpenFile(partialName, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, nil, local(err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	head, done, end, err := readJournal(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if head != nil && (head.Root != m.Root || head.Address != m.Address) {
+		return nil, nil, fmt.Errorf("%w: %q", ErrOtherPartial, head.Root)
+	}
+	// What follows the last whole line is cut off.
+	if err = f.Truncate(end); err == nil {
+		_, err = f.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		return nil, nil, local(err)
+	}
+	j = &journal{f: f, w: bufio.NewWriter(f), last: time.Now()}
+	if head != nil {
+		m.Taken = head.Taken
+		for _, e := range head.Earlier {
+			if info, err := dst.Lstat(path.Join(beforeDir, e.Local)); err == nil && info.Mode().IsRegular() && info.Size() == e.Size {
+				m.Earlier = append(m.Earlier, e)
+			}
+		}
+		return j, done, nil
+	}
+	line, err := json.Marshal(m.head())
+	if err != nil {
+		return nil, nil, err
+	}
+	j.w.Write(append(line, '\n'))
+	err = local(j.w.Flush())
+	return j, nil, err
+}
+
+// readJournal reads the whole lines of a journal; end is where they end. A journal without a head counts as empty.
+func readJournal(f io.Reader) (head *Manifest, done []Entry, end int64, err error) {
+	r := bufio.NewReaderSize(f, 1<<16)
+	for {
+		line, err := r.ReadSlice('\n')
+		if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
+			return head, done, end, nil
+		}
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if head == nil {
+			var h headJSON
+			if json.Unmarshal(line, &h) != nil || h.Version != manifestVersion {
+				return nil, nil, 0, nil
+			}
+			m := h.manifest()
+			head = &m
+		} else {
+			var before journalLine
+			if json.Unmarshal(line, &before) == nil && before.Earlier != nil {
+				head.Earlier = append(head.Earlier, *before.Earlier)
+				end += int64(len(line))
+				continue
+			}
+			var e Entry
+			if json.Unmarshal(bytes.TrimSpace(line), &e) != nil {
+				return head, done, end, nil
+			}
+			done = append(done, e)
+		}
+		end += int64(len(line))
+	}
+}
+
+// add notes that a file is in place.
+func (j *journal) add(e *Entry) error { return j.line(e) }
+
+// addEarlier notes that a file's bytes were moved to before/.
+func (j *journal) addEarlier(e *Entry) error { return j.line(journalLine{e}) }
+
+func (j *journal) line(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.w.Write(line)
+		j.err = j.w.WriteByte('\n')
+	}
+	if now := time.Now(); j.err == nil && now.Sub(j.last) > 500*time.Millisecond {
+		j.last, j.err = now, j.w.Flush()
+	}
+	return local(j.err)
+}
+
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.err = j.w.Flush()
+	}
+	return local(errors.Join(j.err, j.f.Close()))
+}
+
+// removeIfThere removes a local file or empty directory of the snapshot's own bookkeeping.
+func removeIfThere(dst *os.Root, name string) error {
+	if err := dst.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return local(err)
+	}
+	return nil
+}

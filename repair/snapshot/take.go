@@ -1,0 +1,447 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dovemend/repair/store"
+)
+
+const (
+	defaultParallel = 32
+	// clockSkew is how far apart the clocks of host and laptop are allowed to be where a file's time has to be judged against
+	// the time of a snapshot: a file changed again within one second keeps its time, so what was changed near the time of a copy
+	// is not trusted to be unchanged by its time alone.
+	clockSkew = 2 * time.Minute
+	blockSize = 4096
+	spareRoom = 8 << 20 // bytes left free for manifest and directories
+)
+
+// taking is one Take in progress.
+type taking struct {
+	*copier
+	o       Options
+	m       Manifest
+	names   *naming
+	journal *journal
+	synced  []string // files to bring to the disk
+	stats   Stats
+}
+
+// Take copies what o.Paths names from src into dst, an empty directory or one that holds an interrupted Take of the same
+// mail root, which it then finishes. It ends with the source listed again and, by o.Verify, hashed or read again; what had
+// changed was copied again. Files that cannot be read do not make it fail: the manifest names them and says
+// Incomplete. When it fails (connection, local disk, ctx), what was copied stays for the next Take.
+func Take(ctx context.Context, src Source, dst *os.Root, o Options) (*Snapshot, error) {
+	t := &taking{copier: newCopier(dst, src, o.Reporter), o: o}
+	s, err := t.run(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take snapshot: %w", err)
+	}
+	return s, nil
+}
+
+func (t *taking) run(ctx context.Context) (s *Snapshot, err error) {
+	if s, err := t.finished(); s != nil || err != nil {
+		return s, err
+	}
+	if err := t.o.check(); err != nil {
+		return nil, err
+	}
+	t.m = Manifest{
+		Version: manifestVersion, Taken: time.Now().UTC().Truncate(time.Millisecond),
+		Root: t.o.Root, Address: t.o.Address, Layout: t.o.Layout, Paths: topmost(t.o.Paths),
+	}
+	if err := prepare(t.dst); err != nil {
+		return nil, err
+	}
+	var done []Entry
+	if t.journal, done, err = openJournal(t.dst, &t.m); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := t.journal.close(); err == nil {
+			err = e
+		}
+		if err == nil {
+			err = removeIfThere(t.dst, partialName)
+		}
+	}()
+	fold, err := folds(t.dst, incomingDir)
+	if err != nil {
+		return nil, local(err)
+	}
+	t.names = newNaming(fold)
+	if err := t.copyAll(ctx, done); err != nil {
+		return nil, err
+	}
+	w := &work{copier: t.copier, o: t.o, m: &t.m, names: t.names, orig: slices.Clone(t.m.Entries), synced: t.synced}
+	if err := w.settle(ctx, false); err != nil {
+		return nil, err
+	}
+	sum, err := w.finish(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	s = &Snapshot{root: t.dst, m: t.m, sum: sum, stats: t.stats}
+	t.figures(&s.stats)
+	s.count()
+	return s, nil
+}
+
+// finished looks whether dst holds a snapshot already. One whose Take was killed after all was copied is brought to its
+// end and given; any other is not touched.
+func (t *taking) finished() (*Snapshot, error) {
+	if err := rollForward(t.dst); err != nil {
+		return nil, err
+	}
+	if _, err := t.dst.Lstat(manifestName); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, local(err)
+	}
+	if _, err := t.dst.Lstat(partialName); err != nil {
+		return nil, fmt.Errorf("a snapshot is there already: %w", fs.ErrExist)
+	}
+	s, err := Open(t.dst)
+	if err == nil && s.m.Root != t.o.Root {
+		return nil, fmt.Errorf("%w: %q", ErrOtherPartial, s.m.Root)
+	}
+	if err == nil {
+		err = removeIfThere(t.dst, partialName)
+	}
+	return s, err
+}
+
+// check fills in what the caller left out.
+func (o *Options) check() error {
+	if len(o.Paths) == 0 {
+		o.Paths = []store.RelPath{"."}
+	}
+	for _, p := range o.Paths {
+		if !cleanPath(string(p)) {
+			return fmt.Errorf("path %q is not a clean path beneath the mail root", p)
+		}
+	}
+	switch o.Verify {
+	case "", "auto", "full", "listing":
+	default:
+		return fmt.Errorf("unknown way to verify: %q", o.Verify)
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = defaultParallel
+	}
+	o.Parallel = min(o.Parallel, 1024)
+	return nil
+}
+
+// prepare makes the directories of a snapshot and clears what an interrupted one had not finished.
+func prepare(dst *os.Root) error {
+	for _, dir := range []string{filesDir, incomingDir} {
+		if err := dst.MkdirAll(dir, 0o700); err != nil {
+			return local(err)
+		}
+	}
+	return clearIncoming(dst)
+}
+
+func clearIncoming(dst *os.Root) error {
+	left, err := fs.ReadDir(dst.FS(), incomingDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return local(err)
+	}
+	for _, e := range left {
+		if err := dst.Remove(path.Join(incomingDir, e.Name())); err != nil {
+			return local(err)
+		}
+	}
+	return nil
+}
+
+// copyAll lists the source and brings every file into files/: kept from an interrupted Take, linked from the previous
+// snapshot, or fetched.
+func (t *taking) copyAll(ctx context.Context, done []Entry) error {
+	entries, refused, err := list(ctx, t.src, t.m.Paths)
+	if err != nil {
+		return err
+	}
+	if t.m.Entries, t.m.Refused = entries, refused; len(refused) > 0 {
+		t.rep.Note(fmt.Sprintf("%d impossible names in the host's list were refused", len(refused)))
+	}
+	have, err := t.keep(ctx, done)
+	if err != nil {
+		return err
+	}
+	if err := t.makeDirs(); err != nil {
+		return err
+	}
+	if err := t.link(ctx, have); err != nil {
+		return err
+	}
+	var todo []int
+	var bytes int64
+	for i := range t.m.Entries {
+		if e := &t.m.Entries[i]; e.Type == 0 && e.Err == "" && !have[i] {
+			todo = append(todo, i)
+			bytes = add(bytes, add(e.Size, blockSize-1)/blockSize*blockSize)
+		}
+	}
+	t.total(have)
+	if free := freeSpace(t.dst); len(todo) > 0 && free >= 0 && add(bytes, spareRoom) > free {
+		return &NoSpaceError{Need: add(bytes, spareRoom), Have: free}
+	}
+	return t.fetchAll(ctx, todo)
+}
+
+// add adds amounts a host gave, which may be anything.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// total tells the reporter what there is to do, and what of it is done.
+func (t *taking) total(have []bool) {
+	var files, doneFiles int
+	var bytes, doneBytes int64
+	for i := range t.m.Entries {
+		if e := &t.m.Entries[i]; e.Type == 0 && e.Err == "" {
+			files, bytes = files+1, add(bytes, e.Size)
+			if have[i] {
+				doneFiles, doneBytes = doneFiles+1, add(doneBytes, e.Size)
+			}
+		}
+	}
+	t.rep.Total(files, bytes)
+	if doneFiles > 0 {
+		t.rep.Advance(doneFiles, doneBytes)
+	}
+}
+
+// makeDirs gives every entry its local name and makes the directories.
+func (t *taking) makeDirs() error {
+	made := map[string]bool{filesDir: true}
+	mkdir := func(dir string) error {
+		if made[dir] {
+			return nil
+		}
+		made[dir] = true
+		return local(t.dst.MkdirAll(dir, 0o700))
+	}
+	for i := range t.m.Entries {
+		e := &t.m.Entries[i]
+		dir := ""
+		switch {
+		case e.Type == fs.ModeDir:
+			e.setLocal(t.names.dir(e.Path))
+			dir = filePath(e)
+		case e.Type == 0 && !e.hasBytes(): // one that was kept has its name and place
+			e.setLocal(t.names.file(e.Path))
+			dir = path.Dir(filePath(e))
+		default:
+			continue
+		}
+		if err := mkdir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Entry) setLocal(name string) {
+	if e.Local = name; name == string(e.Path) {
+		e.Local = ""
+	}
+}
+
+// link takes unchanged files from the previous snapshot. Those that were changed near the time it was taken are hashed on
+// the host first, and fetched where it cannot hash.
+func (t *taking) link(ctx context.Context, have []bool) error {
+	prev := t.o.Previous
+	if prev == nil || prev.m.Root != t.m.Root {
+		return nil
+	}
+	var sure, unsure []int
+	old := make(map[int]Entry)
+	for i := range t.m.Entries {
+		e := &t.m.Entries[i]
+		if e.Type != 0 || e.Err != "" || have[i] {
+			continue
+		}
+		p, ok := prev.Entry(e.Path)
+		if !ok || !p.hasBytes() || p.Torn || p.Err != "" || !sameFile(&p, e) {
+			continue
+		}
+		old[i] = p
+		if settledBefore(e, prev.m.Taken) {
+			sure = append(sure, i)
+		} else {
+			unsure = append(unsure, i)
+		}
+	}
+	equal, err := t.hashedEqual(ctx, unsure, func(i int) string { return old[i].SHA256 })
+	if err != nil {
+		return err
+	}
+	sure = append(sure, equal...)
+	linked := make([]bool, len(t.m.Entries))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, i := range sure {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			p := old[i]
+			ok, err := t.linkOne(ctx, prev, &p, filePath(&t.m.Entries[i]))
+			linked[i] = ok
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, ok := range linked {
+		if ok {
+			t.m.Entries[i].SHA256 = old[i].SHA256
+			have[i] = true
+			t.stats.Linked++
+		}
+	}
+	return nil
+}
+
+// settledBefore reports whether a file was last changed well before a time of the local clock.
+func settledBefore(e *Entry, t time.Time) bool {
+	return !e.MTime.IsZero() && e.MTime.Before(t.Add(-clockSkew))
+}
+
+// linkOne links a file of the previous snapshot, or copies it where links cannot be made. It reports false where the old
+// copy is not what its manifest says.
+func (t *taking) linkOne(ctx context.Context, prev *Snapshot, p *Entry, name string) (bool, error) {
+	old := filePath(p)
+	info, err := prev.root.Lstat(old)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != p.Size {
+		return false, nil
+	}
+	if linkAcross(prev.root, old, t.dst, name) == nil {
+		return true, nil
+	}
+	// Another file system, or too many links: copy. The bytes count only if they are what was hashed.
+	in := &copier{dst: t.dst, src: localSource{prev}, rep: silent{}}
+	in.buffers.New = t.buffers.New
+	in.tempName.Store(t.tempName.Add(1) + 1<<40)
+	s, err := in.stream(ctx, *p, p.Size, func(int64) {})
+	var mine *localError
+	switch {
+	case errors.As(err, &mine) || ctx.Err() != nil:
+		return false, err
+	case err != nil:
+		return false, nil
+	case s.sum != p.SHA256 || s.more:
+		return false, local(t.dst.Remove(s.temp))
+	}
+	return true, local(t.dst.Rename(s.temp, name))
+}
+
+// hashedEqual gives those of the entries whose hash on the host is the wanted one; none where the host cannot hash.
+func (t *taking) hashedEqual(ctx context.Context, which []int, want func(int) string) ([]int, error) {
+	if len(which) == 0 || t.o.Verify == "listing" {
+		return nil, nil
+	}
+	paths := make([]store.RelPath, len(which))
+	for k, i := range which {
+		paths[k] = t.m.Entries[i].Path
+	}
+	equal := map[int]bool{}
+	err := t.src.Sums(ctx, paths, func(k int, sum [32]byte, err error) error {
+		if k >= 0 && k < len(which) && err == nil && hex.EncodeToString(sum[:]) == want(which[k]) {
+			equal[which[k]] = true
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, fmt.Errorf("hash files on the host: %w", err)
+	}
+	out := make([]int, 0, len(equal))
+	for i := range equal {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// fetchAll downloads the entries of these positions: index files first, so that the mail they speak of is copied
+// after them, then the large before the small.
+func (t *taking) fetchAll(ctx context.Context, todo []int) error {
+	index := func(i int) bool { return strings.HasPrefix(path.Base(string(t.m.Entries[i].Path)), "dovecot") }
+	slices.SortStableFunc(todo, func(a, b int) int {
+		return cmp.Or(boolCompare(!index(a), !index(b)), cmp.Compare(t.m.Entries[b].Size, t.m.Entries[a].Size))
+	})
+	gone := make([]bool, len(t.m.Entries))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(t.o.Parallel)
+	for _, i := range todo {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			e := t.m.Entries[i]
+			name := e.Local
+			r, err := t.fetch(gctx, e, false)
+			if err != nil {
+				return err
+			}
+			r.entry.Local = name
+			if r.temp != "" {
+				if err := t.dst.Rename(r.temp, filePath(&r.entry)); err != nil {
+					return local(err)
+				}
+				if err := t.journal.add(&r.entry); err != nil {
+					return err
+				}
+			}
+			t.m.Entries[i], gone[i] = r.entry, r.gone
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, i := range todo {
+		if e := &t.m.Entries[i]; e.hasBytes() {
+			t.synced = append(t.synced, filePath(e))
+		}
+	}
+	kept := t.m.Entries[:0]
+	for i, e := range t.m.Entries {
+		if !gone[i] {
+			kept = append(kept, e)
+		}
+	}
+	t.m.Entries = kept
+	return nil
+}
+
+func (c *copier) figures(s *Stats) {
+	s.Fetched, s.Down, s.Again = int(c.fetched.Load()), c.down.Load(), int(c.again.Load())
+}
