@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -50,13 +51,16 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	}
 	c := &command{link: l, marks: m}
 	var once sync.Once
-	unhook := context.AfterFunc(ctx, func() { c.stop() })
+	var ended atomic.Bool
+	unhook := func() bool { return true }
 	c.stop = func() {
 		once.Do(func() {
 			unhook()
 			<-l.slots
 			go func() { // a stuck connection must not hold the caller
-				sess.Signal(ssh.SIGTERM)
+				if !ended.Load() {
+					sess.Signal(ssh.SIGTERM)
+				}
 				sess.Close()
 			}()
 		})
@@ -70,6 +74,7 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 		c.stop()
 		return nil, fmt.Errorf("run command on the host: %w", err)
 	}
+	unhook = context.AfterFunc(ctx, c.stop)
 	started := make(chan error, 1)
 	go func() { started <- sess.Start(line) }()
 	select {
@@ -91,10 +96,11 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	}
 	c.stdout = &ctxReader{r: c.stdout, ctx: ctx, done: l.done, lost: l.lost}
 	c.wait = func() error {
-		ended := make(chan error, 1)
-		go func() { ended <- sess.Wait() }()
+		result := make(chan error, 1)
+		go func() { result <- sess.Wait() }()
 		select {
-		case err := <-ended:
+		case err := <-result:
+			ended.Store(true)
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
@@ -168,15 +174,26 @@ var errTooMuch = errors.New("too much output")
 
 // bounded keeps what is written up to a limit; past it, it refuses, or drops the rest.
 type bounded struct {
-	buf   []byte
 	limit int
 	drop  bool
-	full  bool
+
+	mu   sync.Mutex
+	buf  []byte
+	full bool
 }
 
 func newBounded(limit int) *bounded { return &bounded{limit: limit} }
 
+// bytes gives what is kept so far; it must not be changed.
+func (b *bounded) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf[:len(b.buf):len(b.buf)]
+}
+
 func (b *bounded) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	room := b.limit - len(b.buf)
 	if len(p) <= room {
 		b.buf = append(b.buf, p...)

@@ -2,60 +2,233 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-type hop struct{ user, addr string }
-
-type creds struct{}
-
-func newCreds() *creds { return &creds{} }
-
-func resolveRoute(cfg Config) ([]hop, error) {
-	t, err := parseTarget(cfg.Target)
-	if err != nil {
-		return nil, err
+// connect goes the whole way to the host. When it ends the login after too many attempts, one more connection goes on with the
+// keys that were not yet offered.
+func (h *Host) connect(ctx context.Context, ask Asker) (*link, error) {
+	l, err := h.connectOnce(ctx, ask)
+	if err != nil && errors.Is(err, errTooMany) && ctx.Err() == nil {
+		h.log.Info("the host wants no more keys on this connection, trying the rest on another")
+		l, err = h.connectOnce(ctx, ask)
 	}
-	port := t.port
-	if port == "" {
-		port = "22"
-	}
-	return []hop{{t.user, net.JoinHostPort(t.name, port)}}, nil
+	return l, err
 }
 
-func (h *Host) connectAgain(ctx context.Context) (*link, error) { return h.connect(ctx, nil) }
+// connectAgain makes a lost connection anew, without asking anybody. The line may need a moment to come back.
+func (h *Host) connectAgain(ctx context.Context) (*link, error) {
+	for _, wait := range []time.Duration{time.Second, 4 * time.Second, 0} {
+		l, err := h.connect(ctx, nil)
+		if err == nil || wait == 0 || errors.Is(err, ErrAuth) || errors.Is(err, ErrHostKey) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	return nil, ErrDisconnected
+}
 
-func (h *Host) connect(ctx context.Context, ask Asker) (*link, error) {
-	p := h.route[0]
-	check, err := knownhosts.New(h.cfg.KnownHosts...)
-	if err != nil {
-		return nil, err
-	}
-	dial := h.cfg.Dial
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
-	conn, err := dial(ctx, "tcp", p.addr)
-	if err != nil {
-		return nil, err
-	}
-	auth := []ssh.AuthMethod{}
-	if h.cfg.Password != nil {
-		auth = append(auth, ssh.PasswordCallback(func() (string, error) { return h.cfg.Password(ctx) }))
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+func (h *Host) connectOnce(ctx context.Context, ask Asker) (*link, error) {
+	var clients []*ssh.Client
 	var key string
-	c, chans, reqs, err := ssh.NewClientConn(conn, p.addr, &ssh.ClientConfig{User: p.user, Auth: auth, HostKeyCallback: func(n string, a net.Addr, k ssh.PublicKey) error {
-		key = ssh.FingerprintSHA256(k)
-		return check(n, a, k)
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", p.addr, err)
+	fail := func(err error) (*link, error) {
+		for i := len(clients) - 1; i >= 0; i-- {
+			go clients[i].Close()
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, err
 	}
-	return newLink(ssh.NewClient(c, chans, reqs), p.addr, key, nil), nil
+	for i := range h.route {
+		p := &h.route[i]
+		conn, err := h.reach(ctx, p, clients)
+		if err != nil {
+			return fail(fmt.Errorf("connect to %s: %w", Safe(p.addr()), err))
+		}
+		client, fingerprint, err := h.login(ctx, conn, p, ask)
+		if err != nil {
+			return fail(err)
+		}
+		clients, key = append(clients, client), fingerprint
+	}
+	last := len(clients) - 1
+	var jumps []io.Closer
+	for _, c := range clients[:last] {
+		jumps = append(jumps, c)
+	}
+	p := &h.route[last]
+	l := newLink(clients[last], p.addr(), key, jumps)
+	go l.keepAlive(p.alive, p.aliveMax)
+	return l, nil
+}
+
+// reach makes the connection one hop's SSH will run over.
+func (h *Host) reach(ctx context.Context, p *hop, before []*ssh.Client) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no answer in %v: %w", p.timeout, os.ErrDeadlineExceeded))
+	defer cancel()
+	var conn net.Conn
+	var err error
+	switch {
+	case len(before) > 0:
+		conn, err = before[len(before)-1].DialContext(ctx, "tcp", p.addr())
+	case p.command != "":
+		return startProxy(p)
+	case h.cfg.Dial != nil:
+		conn, err = h.cfg.Dial(ctx, "tcp", p.addr())
+	default:
+		conn, err = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext(ctx, "tcp", p.addr())
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return conn, err
+}
+
+// errTooMany: the host ended the login, but not every key was offered.
+var errTooMany = errors.New("too many attempts on one connection")
+
+// login runs the handshake over conn, which it closes when that does not succeed.
+func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ssh.Client, string, error) {
+	clock := newPatience(p.timeout, func() { conn.Close() })
+	defer clock.stop()
+	unhook := context.AfterFunc(ctx, func() { conn.Close() })
+	defer unhook()
+
+	warn := func(s string) { h.log.Warn(s) }
+	known := readKnownHosts(append(append([]string{}, p.known...), p.globalKnown...), warn)
+	keys := &keyCheck{hop: p, known: known, ask: ask, warn: warn, accepted: &h.creds.accepted, pause: clock.pause, newKeys: h.cfg.AcceptNew}
+	agent := openAgent(ctx, p.agentSocket(), warn)
+	defer agent.close()
+	ring, err := p.keyRing(agent)
+	if err != nil {
+		conn.Close()
+		return nil, "", err
+	}
+	a := &login{ctx: ctx, hop: p, cfg: &h.cfg, creds: h.creds, ask: ask, pause: clock.pause, ring: ring}
+
+	var keyErr error
+	var fingerprint string
+	cfg := &ssh.ClientConfig{
+		User:              p.user,
+		HostKeyAlgorithms: p.hostKeyAlgorithms(known),
+		AuthCallback:      a.method,
+		BannerCallback: func(text string) error {
+			h.log.Debug("banner", "text", safeText(text, 1000, false))
+			return nil
+		},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			fingerprint = ssh.FingerprintSHA256(key)
+			keyErr = keys.check(ctx, key)
+			return keyErr
+		},
+	}
+	secure, insecure := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	cfg.Ciphers = choose(p.algorithms["Ciphers"], secure.Ciphers, insecure.Ciphers)
+	cfg.KeyExchanges = choose(p.algorithms["KexAlgorithms"], secure.KeyExchanges, insecure.KeyExchanges)
+	cfg.MACs = choose(p.algorithms["MACs"], secure.MACs, insecure.MACs)
+
+	c, chans, reqs, err := ssh.NewClientConn(conn, p.addr(), cfg)
+	switch {
+	case err == nil && clock.stop():
+		a.done()
+		return ssh.NewClient(c, chans, reqs), fingerprint, nil
+	case err == nil: // the clock ran out in the last moment
+		c.Close()
+		fallthrough
+	default:
+		conn.Close()
+		err = h.loginError(ctx, p, a, keyErr, clock, err)
+		if c, ok := conn.(*proxyConn); ok && c.said() != "" && ctx.Err() == nil {
+			err = fmt.Errorf("%w; its ProxyCommand says: %s", err, c.said())
+		}
+		return nil, "", err
+	}
+}
+
+func (h *Host) loginError(ctx context.Context, p *hop, a *login, keyErr error, clock *patience, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case keyErr != nil:
+		return fmt.Errorf("connect to %s: %w", Safe(p.addr()), keyErr)
+	case clock.expired():
+		return fmt.Errorf("connect to %s: the host did not finish the handshake in %v: %w", Safe(p.addr()), p.timeout, os.ErrDeadlineExceeded)
+	case a.began && tooMany(err) && a.next < len(a.ring):
+		return errors.Join(errTooMany, a.explain(err))
+	case a.began:
+		return a.explain(err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("connect to %s: the host closed the connection before the handshake; it may be refusing this address for a while", Safe(p.addr()))
+	}
+	return fmt.Errorf("connect to %s: %s", Safe(p.addr()), Safe(err.Error()))
+}
+
+// patience is a clock which calls a function when it runs out, and stands still while a person is asked.
+type patience struct {
+	mu      sync.Mutex
+	timeout time.Duration
+	timer   *time.Timer
+	ended   bool
+	stopped bool
+	out     func()
+	asking  int
+}
+
+func newPatience(timeout time.Duration, out func()) *patience {
+	p := &patience{timeout: timeout, out: out}
+	p.timer = time.AfterFunc(timeout, p.fire)
+	return p
+}
+
+func (p *patience) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || p.asking > 0 || p.ended {
+		return
+	}
+	p.ended = true
+	go p.out()
+}
+
+// pause stops the clock; what it returns starts it again from the beginning.
+func (p *patience) pause() func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking++
+	p.timer.Stop()
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.asking--; p.asking == 0 && !p.stopped {
+			p.timer.Reset(p.timeout)
+		}
+	}
+}
+
+// stop ends the clock and says whether it was in time.
+func (p *patience) stop() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.timer.Stop()
+	return !p.ended
+}
+
+func (p *patience) expired() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 )
 
 // Host is one login on one host. It is safe for concurrent use. [Host.Close] must be called.
@@ -26,15 +25,12 @@ type Host struct {
 // Dial connects and logs in, as OpenSSH's client would with the same configuration, and looks once at what the host
 // offers ([Host.Info]). The errors wrap [ErrHostKey], [ErrAuth], [ErrNoSFTP] and [ErrDisconnected] where they apply.
 func Dial(ctx context.Context, cfg Config) (*Host, error) {
-	if cfg.DialTimeout <= 0 {
-		cfg.DialTimeout = 20 * time.Second
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{cfg: cfg, log: cfg.Log, creds: newCreds(), redial: make(chan struct{}, 1)}
 	var err error
-	if h.route, err = resolveRoute(cfg); err != nil {
+	if h.route, err = resolveRoute(cfg, func(s string) { cfg.Log.Warn(s) }); err != nil {
 		return nil, err
 	}
 	if h.now, err = h.connect(ctx, cfg.Ask); err != nil {

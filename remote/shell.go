@@ -20,8 +20,9 @@ const (
 	outputLimit = 64 << 20
 	// noiseLimit bounds what a login shell may print before our own command, and what is kept of stderr.
 	noiseLimit = 256 << 10
-	// scriptLimit bounds a script; a command line of a channel must fit an SSH packet with room to spare.
-	scriptLimit = 64 << 10
+	// lineLimit bounds a command line, in bytes: Linux takes no argument of 128 KiB (MAX_ARG_STRLEN), and the login shell
+	// gets the line as one.
+	lineLimit = 120 << 10
 )
 
 // ExitError is a command on the host that ended with a status other than 0.
@@ -111,9 +112,6 @@ func commandLine(script string, m markers, framed bool) (string, error) {
 	if strings.IndexByte(script, 0) >= 0 {
 		return "", errors.New("script holds a NUL byte")
 	}
-	if len(script) > scriptLimit {
-		return "", fmt.Errorf("script is %d bytes long, past the limit of %d", len(script), scriptLimit)
-	}
 	const begin = `printf "%%s%%s\n" %[1]s %[2]s; printf "%%s%%s\n" %[1]s %[2]s >&2; `
 	const load = `s=$(printf %%b "$@"); set --; eval "$s"`
 	var boot string
@@ -122,7 +120,11 @@ func commandLine(script string, m markers, framed bool) (string, error) {
 	} else {
 		boot = fmt.Sprintf(begin+load, m.begin[0], m.begin[1])
 	}
-	return "sh -c '" + boot + "' sh " + strings.Join(portableWords(script), " "), nil
+	line := "sh -c '" + boot + "' sh " + strings.Join(portableWords(script), " ")
+	if len(line) > lineLimit {
+		return "", fmt.Errorf("script takes %d bytes on the line, past the limit of %d", len(line), lineLimit)
+	}
+	return line, nil
 }
 
 // run runs a framed script to its end.
@@ -158,7 +160,7 @@ func (l *link) run(ctx context.Context, script string, stdin io.Reader) ([]byte,
 	if out.full {
 		return nil, fmt.Errorf("run command on the host: it printed more than %d MiB", outputLimit>>20)
 	}
-	c.errText = func() []byte { return errs.buf }
+	c.errText = errs.bytes
 	return c.framed(out.buf, waitErr)
 }
 

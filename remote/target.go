@@ -52,8 +52,10 @@ func parseTarget(s string) (target, error) {
 			}
 			t.user = user
 		}
-		if strings.HasPrefix(t.user, "-") || strings.ContainsFunc(t.user, func(r rune) bool { return r <= ' ' || !printable(r) }) {
-			return bad("the user may not begin with \"-\" or hold control characters")
+		// The characters OpenSSH refuses in a user's name as well: they could do harm in a ProxyCommand.
+		if strings.HasPrefix(t.user, "-") || strings.ContainsAny(t.user, "'`\"\\;&<>|(){}$") ||
+			strings.ContainsFunc(t.user, func(r rune) bool { return r <= ' ' || !printable(r) }) {
+			return bad("the user holds a character that names cannot have")
 		}
 	}
 	port, hasPort := "", false

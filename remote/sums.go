@@ -1,0 +1,252 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// noHashTool is the error of a host that cannot compute SHA-256: errors.Is finds ErrNoShell and errors.ErrUnsupported.
+type noHashTool struct{}
+
+func (noHashTool) Error() string   { return "the host has no tool for SHA-256" }
+func (noHashTool) Unwrap() []error { return []error{ErrNoShell, errors.ErrUnsupported} }
+
+// Sums has the host compute the SHA-256 of files named relative to dir, an absolute path. yield is called once for each,
+// from one goroutine at a time but in no certain order, with its index in rel; an error of yield's ends the work and is returned. A file
+// that is not there is yielded with an error wrapping fs.ErrNotExist, one that is no regular file (a symbolic link is
+// none) with one wrapping fs.ErrInvalid. Where the host has no tool the error wraps [ErrNoShell] and
+// [errors.ErrUnsupported]. A lost connection is made anew once, and the work goes on.
+func (h *Host) Sums(ctx context.Context, dir string, rel []string, yield func(i int, sum [32]byte, err error) error) error {
+	tool, ok := hashTools[h.Info().HashTool]
+	if !ok {
+		return noHashTool{}
+	}
+	if !path.IsAbs(dir) || !validRemote(dir) {
+		return &fs.PathError{Op: "sum", Path: dir, Err: fs.ErrInvalid}
+	}
+	s := &summing{host: h, ctx: ctx, dir: path.Clean(dir), rel: rel, tool: tool, yield: yield, done: make([]bool, len(rel))}
+	for i, name := range rel {
+		if _, err := remotePath("sum", name); err != nil || name == "." {
+			if err := s.give(i, [32]byte{}, &fs.PathError{Op: "sum", Path: name, Err: fs.ErrInvalid}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.reading(ctx, s.many); err != nil {
+		return s.error(err)
+	}
+	if err := h.reading(ctx, s.single); err != nil {
+		return s.error(err)
+	}
+	return nil
+}
+
+// hashTools are the commands for files named in arguments, and for standard input.
+var hashTools = map[string]struct{ files, input string }{
+	"sha256sum":     {"sha256sum", "sha256sum"},
+	"shasum -a 256": {"shasum -a 256", "shasum -a 256"},
+	"sha256 -q":     {"sha256 -r", "sha256 -q"},
+	"openssl":       {"openssl dgst -sha256 -r", "openssl dgst -sha256 -r"},
+}
+
+// summing is one call of Sums in progress.
+type summing struct {
+	host  *Host
+	ctx   context.Context
+	dir   string
+	rel   []string
+	tool  struct{ files, input string }
+	yield func(int, [32]byte, error) error
+	done  []bool // given to yield
+	stop  error  // what yield returned
+}
+
+func (s *summing) give(i int, sum [32]byte, err error) error {
+	s.done[i] = true
+	s.stop = s.yield(i, sum, err)
+	return s.stop
+}
+
+func (s *summing) error(err error) error {
+	if s.stop != nil {
+		return s.stop
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		if _, statErr := s.host.FS(s.ctx).Stat(strings.TrimPrefix(s.dir, "/")); statErr != nil {
+			return statErr
+		}
+	}
+	return fmt.Errorf("sum files in %s: %w", Safe(s.dir), err)
+}
+
+// plainName says whether every tool prints the name as it is. GNU's escape backslash, newline and carriage return;
+// busybox's do not.
+func plainName(name string) bool { return !strings.ContainsAny(name, "\\\n\r") }
+
+// manyScript reads names, one per line, and hands 64 of them at a time to the tool. It needs no xargs, and a pipe or
+// device in the place of a file is passed over.
+const manyScript = `cd %s || exit 1
+LC_ALL=C; export LC_ALL
+n=0; set --
+while IFS= read -r f; do
+	if [ -f "./$f" ] && [ ! -h "./$f" ]; then
+		set -- "$@" "./$f"
+		n=$((n+1))
+		if [ "$n" -ge 64 ]; then %[2]s "$@" </dev/null; set --; n=0; fi
+	fi
+done
+if [ "$n" -gt 0 ]; then %[2]s "$@" </dev/null; fi
+:`
+
+// many sums the files with plain names, many to one process. What it gets no answer for is left to single.
+func (s *summing) many(l *link) error {
+	where := map[string][]int{}
+	for i, name := range s.rel {
+		if !s.done[i] && plainName(name) {
+			where[name] = append(where[name], i)
+		}
+	}
+	if len(where) == 0 {
+		return nil
+	}
+	return s.stream(l, fmt.Sprintf(manyScript, quote(s.dir), s.tool.files), func(w *bufio.Writer) error {
+		for name := range where {
+			w.WriteString(name)
+			if err := w.WriteByte('\n'); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(line string) error {
+		sum, rest, ok := cutSum(line)
+		if !ok {
+			return nil
+		}
+		_, name, ok := strings.Cut(rest, "./")
+		if !ok {
+			return nil
+		}
+		for _, i := range where[name] {
+			if s.done[i] {
+				continue
+			}
+			if err := s.give(i, sum, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// single sums what is left by itself: files with names the tools may print escaped, and those many got no answer for.
+// What it cannot sum either is looked at over SFTP, to say why.
+func (s *summing) single(l *link) error {
+	var todo []int
+	for i := range s.rel {
+		if !s.done[i] {
+			todo = append(todo, i)
+		}
+	}
+	const perScript = 16 << 10 // a byte can take five on the line
+	for len(todo) > 0 {
+		var script strings.Builder
+		fmt.Fprintf(&script, "cd %s || exit 1\nt() { printf '%%s ' \"$1\"; if [ -f \"$2\" ] && [ ! -h \"$2\" ]; then %s <\"$2\" || echo; else echo; fi; }\n", quote(s.dir), s.tool.input)
+		var part []int
+		for len(todo) > 0 && (len(part) == 0 || script.Len()+len(s.rel[todo[0]]) < perScript) {
+			fmt.Fprintf(&script, "t %d ./%s\n", todo[0], quote(s.rel[todo[0]]))
+			part, todo = append(part, todo[0]), todo[1:]
+		}
+		script.WriteString(":")
+		err := s.stream(l, script.String(), nil, func(line string) error {
+			var i int
+			if _, err := fmt.Sscanf(line, "%d ", &i); err != nil || i < 0 || i >= len(s.rel) || s.done[i] {
+				return nil
+			}
+			_, rest, _ := strings.Cut(line, " ")
+			if sum, _, ok := cutSum(rest); ok {
+				return s.give(i, sum, nil)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, i := range part {
+			if s.done[i] {
+				continue
+			}
+			why, err := s.why(s.rel[i])
+			if err != nil {
+				return err
+			}
+			if err := s.give(i, [32]byte{}, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// why looks at a file that could not be summed.
+func (s *summing) why(name string) (why, err error) {
+	info, err := s.host.FS(s.ctx).Lstat(path.Join(s.dir, name)[1:])
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		return err, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return &fs.PathError{Op: "sum", Path: name, Err: fmt.Errorf("%s: %w", kind(info.Mode()), fs.ErrInvalid)}, nil
+	}
+	return &fs.PathError{Op: "sum", Path: name, Err: errors.New("the host cannot read it")}, nil
+}
+
+// cutSum takes a SHA-256 in hexadecimal off the front of a line.
+func cutSum(line string) (sum [32]byte, rest string, ok bool) {
+	if len(line) < 64 {
+		return sum, "", false
+	}
+	n, err := hex.Decode(sum[:], []byte(line[:64]))
+	return sum, line[64:], err == nil && n == 32
+}
+
+// stream runs a script, writes to it and takes its lines as they come.
+func (s *summing) stream(l *link, script string, write func(*bufio.Writer) error, line func(string) error) error {
+	c, err := l.command(s.ctx, script, false)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	go io.Copy(io.Discard, c.stderr)
+	go func() {
+		defer c.stdin.Close()
+		if write != nil {
+			w := bufio.NewWriter(c.stdin)
+			if write(w) == nil {
+				w.Flush()
+			}
+		}
+	}()
+	if err := c.skipNoise(s.ctx); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(c.stdout)
+	lines.Buffer(nil, 64<<10)
+	for lines.Scan() {
+		if err := line(lines.Text()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return c.end(c.wait())
+}
