@@ -15,7 +15,7 @@ var (
 )
 
 // checkClass is the rule "class".
-func checkClass(q *question) error {
+func checkClass(q *inquiry) error {
 	base := path.Base(q.rel)
 	aside := q.parts[0] == asideName
 	if aside != (q.class == ClassAside) {
@@ -64,7 +64,7 @@ func isIndexFile(base string, remove bool) bool {
 // inMailbox says whether a file lies where the files of one mailbox lie: in a dbox-Mails folder, in cur, new or tmp of
 // a Maildir, or beside these if its name is one of Dovecot's. For writing also in mdbox's storage/, and in a mail root
 // that is a Maildir anywhere, since what is written there can only be moved, never lost.
-func inMailbox(q *question) bool {
+func inMailbox(q *inquiry) bool {
 	dirs, base := q.parts[:len(q.parts)-1], q.parts[len(q.parts)-1]
 	if !q.remove && !q.root.tree {
 		return true

@@ -57,7 +57,7 @@ func (r *Root) GuardWrite(ctx context.Context, rel string, class Class) (Writabl
 
 // check puts the path to all rules: first those of its text, then, with the host's answers, the others.
 func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, remove bool) error {
-	q := &question{root: r, rel: rel, parts: strings.Split(rel, "/"), class: class, remove: remove, abs: r.dir + "/" + rel}
+	q := &inquiry{root: r, rel: rel, parts: strings.Split(rel, "/"), class: class, remove: remove, abs: r.dir + "/" + rel}
 	refuse := func(rule rule, err error) error { return &GuardError{Rule: rule.Name, Path: rel, Err: err} }
 	for _, rule := range rules {
 		if rule.text == nil {
@@ -93,7 +93,7 @@ func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, 
 
 // ask gathers what the rules need to know of the host, at the cost of one round trip where all directories exist. An
 // answer that is neither "this is there" nor "nothing is there" ends it: what cannot be seen is not touched.
-func (q *question) ask(ctx context.Context, view viewer) error {
+func (q *inquiry) ask(ctx context.Context, view viewer) error {
 	q.chain = chainOf(path.Dir(q.abs))
 	q.deep = q.chain[len(q.chain)-1]
 	type answer struct {

@@ -59,12 +59,12 @@ const (
 type rule struct {
 	Rule
 	root  bool
-	text  func(q *question) error
-	facts func(q *question) error
+	text  func(q *inquiry) error
+	facts func(q *inquiry) error
 }
 
-// question is one path on its way through the rules.
-type question struct {
+// inquiry is one path on its way through the rules.
+type inquiry struct {
 	root   *Root
 	rel    string   // as given
 	parts  []string // of rel
@@ -82,7 +82,7 @@ type question struct {
 // rules is the table. docs/safety.md holds the same one, and a test compares them.
 var rules = []rule{
 	{Rule: Rule{ruleClean, "The mail root is an absolute and clean path; the path beneath it is relative and clean: not empty, no `.` or `..`, no doubled or trailing slash."},
-		root: true, text: func(q *question) error {
+		root: true, text: func(q *inquiry) error {
 			if q.rel == "" && q.parts == nil {
 				if !path.IsAbs(q.abs) || path.Clean(q.abs) != q.abs {
 					return errors.New("the mail root is not an absolute, clean path")
@@ -95,28 +95,28 @@ var rules = []rule{
 			return nil
 		}},
 	{Rule: Rule{ruleControl, "No byte of a path is a control character (0 to 31, and 127)."},
-		root: true, text: func(q *question) error {
+		root: true, text: func(q *inquiry) error {
 			if strings.ContainsFunc(q.abs, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 				return errors.New("the path holds a control character")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleLength, "No name is longer than 255 bytes, no path longer than 4,095."},
-		root: true, text: func(q *question) error {
+		root: true, text: func(q *inquiry) error {
 			if len(q.abs) > 4095 || slices.ContainsFunc(strings.Split(q.abs, "/"), func(s string) bool { return len(s) > 255 }) {
 				return errors.New("the path or a name in it is too long")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleTop, "The mail root is not `/`."},
-		root: true, text: func(q *question) error {
+		root: true, text: func(q *inquiry) error {
 			if q.root.dir == "/" || q.abs == "/" {
 				return errors.New("the mail root is the top directory")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleHome, "Neither the mail root nor a path is the login's home directory or a directory above it, as the login names it and resolved."},
-		root: true, text: func(q *question) error {
+		root: true, text: func(q *inquiry) error {
 			for _, home := range q.root.homes {
 				if home != "" && (home == q.abs || strings.HasPrefix(home, strings.TrimSuffix(q.abs, "/")+"/")) {
 					return errors.New("the path is the home directory, or above it")
@@ -125,37 +125,37 @@ var rules = []rule{
 			return nil
 		}},
 	{Rule: Rule{ruleTreeName, "For removal: the mail root holds a directory named exactly `mailboxes`, a real one and no symbolic link, now and when it was opened."},
-		text: func(q *question) error {
+		text: func(q *inquiry) error {
 			if q.remove && !q.root.tree {
 				return errors.New("there is no mailboxes directory here, so nothing can be removed, only set aside")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleNotTree, "The path is not the mail root and not the directory `mailboxes` itself."},
-		text: func(q *question) error {
+		text: func(q *inquiry) error {
 			if len(q.parts) == 0 || q.rel == treeName {
 				return errors.New("the path is the mailboxes tree or the mail root itself")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleBeneath, "For removal: the path is strictly beneath `mailboxes`."},
-		text: func(q *question) error {
+		text: func(q *inquiry) error {
 			if q.remove && (q.parts[0] != treeName || !strings.HasPrefix(q.abs, q.root.dir+"/"+treeName+"/")) {
 				return errors.New("the path is not beneath the mailboxes directory")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleDepth, "For removal: a file is at least in one mailbox's folder (`mailboxes/NAME/FILE`), a folder at least `mailboxes/NAME`."},
-		text: func(q *question) error {
+		text: func(q *inquiry) error {
 			if q.remove && (len(q.parts) < 2 || len(q.parts) < 3 && q.class != ClassFolder) {
 				return errors.New("the path is not deep enough to be in a mailbox")
 			}
 			return nil
 		}},
 	{Rule: Rule{ruleClass, "The path is what the step says it is: cache, index, index-file and temp by their file names, mailbox-file by its folder, folder by being outside `dovemend-aside`, aside by being that directory or beneath it. Aside is never removed."},
-		text: func(q *question) error { return checkClass(q) }},
+		text: func(q *inquiry) error { return checkClass(q) }},
 	{Rule: Rule{ruleSymlink, "No component of the path, from the top to the last, is a symbolic link, and the host resolves the path's directory to itself."},
-		facts: func(q *question) error {
+		facts: func(q *inquiry) error {
 			for i, d := range q.dirs {
 				if d.err == nil && d.kind == fs.ModeSymlink {
 					return fmt.Errorf("%q is a symbolic link", Safe(q.chain[i]))
@@ -170,7 +170,7 @@ var rules = []rule{
 			return nil
 		}},
 	{Rule: Rule{ruleOwner, "The mail root and each directory beneath it on the way belong to the login user, and so does the path if it is a directory; where the host does not tell who that is, to the owner of the mail root."},
-		facts: func(q *question) error {
+		facts: func(q *inquiry) error {
 			for i, d := range q.dirs {
 				if d.err == nil && q.root.within(q.chain[i]) && !q.root.owns(d) {
 					return fmt.Errorf("%q belongs to user id %d, not %d", Safe(q.chain[i]), d.uid, q.root.uid)
@@ -182,14 +182,14 @@ var rules = []rule{
 			return nil
 		}},
 	{Rule: Rule{ruleType, "Every component but the last is a directory; the last is a regular file, for folder a directory, for aside either. For writing it may be missing."},
-		facts: func(q *question) error { return checkType(q) }},
+		facts: func(q *inquiry) error { return checkType(q) }},
 }
 
 func (r *Root) within(dir string) bool { return dir == r.dir || strings.HasPrefix(dir, r.dir+"/") }
 
 func (r *Root) owns(s seen) bool { return r.uid < 0 || s.uid < 0 || s.uid == r.uid }
 
-func checkType(q *question) error {
+func checkType(q *inquiry) error {
 	for i, d := range q.dirs {
 		if d.err == nil && d.kind != fs.ModeDir {
 			return fmt.Errorf("%q is not a directory", Safe(q.chain[i]))
@@ -212,7 +212,7 @@ func checkType(q *question) error {
 
 // rootText asks the rules that can be asked of the text of a mail root.
 func rootText(r *Root, dir string) error {
-	q := &question{root: r, abs: dir}
+	q := &inquiry{root: r, abs: dir}
 	for _, rule := range rules {
 		if !rule.root || rule.text == nil {
 			continue
