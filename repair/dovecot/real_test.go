@@ -4,6 +4,7 @@ package dovecot
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -233,18 +234,10 @@ func (s *realStore) put(prefix string, f Files) {
 // fetch returns what doveadm fetch says of a mailbox, one map of fields per message.
 func (s *realStore) fetch(mailbox, fields string) ([]map[string]string, string, bool) {
 	s.t.Helper()
-	out, errs, ok := s.run("", "-f", "tab", "fetch", fields, "mailbox", mailbox)
-	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
-	names := strings.Split(lines[0], "\t")
+	out, errs, ok := s.run("", "-f", "json", "fetch", fields, "mailbox", mailbox)
 	var rows []map[string]string
-	for _, line := range lines[1:] {
-		row := map[string]string{}
-		for i, v := range strings.Split(line, "\t") {
-			if i < len(names) {
-				row[names[i]] = v
-			}
-		}
-		rows = append(rows, row)
+	if err := json.Unmarshal([]byte(out), &rows); err != nil && ok && strings.TrimSpace(out) != "" {
+		s.t.Fatalf("doveadm fetch: %v: %q", err, out)
 	}
 	return rows, errs, ok
 }

@@ -36,14 +36,6 @@ func (s *realStore) clone() *realStore {
 	return &c
 }
 
-func noise(b []byte, at, n int) []byte {
-	b = slices.Clone(b)
-	for i := at; i < at+n && i < len(b); i++ {
-		b[i] = byte(i*7919 + i>>3 + 13)
-	}
-	return b
-}
-
 // indexDamages are the ways to damage the files of an index.
 var indexDamages = []struct {
 	name   string
