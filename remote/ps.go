@@ -10,10 +10,14 @@ import (
 )
 
 // listScript prints the candidates among the login user's processes, and what the kernel says of them. It goes by ps in
-// the form that procps, the BSDs and macOS share; else in busybox's, from which only the process numbers are used,
-// since its columns are cut; and without any ps by the names in /proc. On Linux /proc then has the last word: the
-// real and effective owner, the state, the start time, the short name, the program and the first argument, each on a line of its
-// own, so that no process can forge one by a newline in its name.
+// the form that procps, the BSDs and macOS share; else in busybox's; and without any ps by the names in /proc. Each form
+// is asked for with its header, which shows that ps knows it even where there is no process, and its exit status (1 where
+// there is none) is not looked at.
+//
+// On Linux only the process numbers are used of ps, whose columns are cut or ambiguous, and /proc has the last word: the
+// real and effective owner, the state, the start time, the short name, the program and the first argument, each on a line
+// of its own, so that no process can forge one by a newline in its name. Elsewhere the rows of ps are used, and confirmed
+// by the kernel's name for the process.
 const listScript = `LC_ALL=C; export LC_ALL; unset COLUMNS
 PATH=$PATH:/bin:/usr/bin:/usr/local/bin; export PATH
 nl='
@@ -57,19 +61,17 @@ detail() {
 	printf 'comm %s\nexe %s\ntitle %s\n' "$c" "$x" "$t"
 }
 form=none
-if p=$(ps -ww -U "$u" -o pid= -o uid= -o stat= -o lstart= -o args= 2>/dev/null) && [ -n "$p" ]; then form=full
-elif p=$(ps -axww -o pid= -o uid= -o stat= -o lstart= -o args= 2>/dev/null) && [ -n "$p" ]; then form=full
-elif p=$(ps -o pid,user,args 2>/dev/null) && [ -n "$p" ]; then form=short
-elif p=$(ps w 2>/dev/null) && [ -n "$p" ]; then form=short
+if p=$(ps -ww -U "$u" -o pid -o uid -o stat -o lstart -o args 2>/dev/null); [ -n "$p" ]; then form=full
+elif p=$(ps -axww -o pid -o uid -o stat -o lstart -o args 2>/dev/null); [ -n "$p" ]; then form=full
+elif p=$(ps -o pid,user,args 2>/dev/null); [ -n "$p" ]; then form=short
+elif p=$(ps w 2>/dev/null); [ -n "$p" ]; then form=short
 fi
 echo "ps $form"
 case $proc,$form in
 yes,none)
 	for d in /proc/[0-9]*; do detail "${d#/proc/}"; done;;
 yes,*)
-	printf '%s\n' "$p" | while read -r pid rest; do
-		case $rest in *imap*|*pop3*|*lmtp*|*submission*|*managesieve*|*indexer-worker*) detail "$pid";; esac
-	done;;
+	printf '%s\n' "$p" | while read -r pid rest; do detail "$pid"; done;;
 no,full)
 	printf '%s\n' "$p" | while read -r pid rest; do
 		case $rest in *imap*|*pop3*|*lmtp*|*submission*|*managesieve*|*indexer-worker*) printf 'row %s %s\n' "$pid" "$rest";; esac
