@@ -52,10 +52,10 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	c := &command{link: l, marks: m}
 	var once sync.Once
 	var ended atomic.Bool
-	unhook := func() bool { return true }
+	stopped := make(chan struct{})
 	c.stop = func() {
 		once.Do(func() {
-			unhook()
+			close(stopped)
 			<-l.slots
 			go func() { // a stuck connection must not hold the caller
 				if !ended.Load() {
@@ -74,7 +74,13 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 		c.stop()
 		return nil, fmt.Errorf("run command on the host: %w", err)
 	}
-	unhook = context.AfterFunc(ctx, c.stop)
+	go func() {
+		select {
+		case <-ctx.Done():
+			c.stop()
+		case <-stopped:
+		}
+	}()
 	started := make(chan error, 1)
 	go func() { started <- sess.Start(line) }()
 	select {

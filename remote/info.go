@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pkg/sftp"
 )
 
 // probeTimeout bounds the one look at what the host offers; a login shell that asks something would never end.
@@ -20,6 +23,7 @@ echo "gid=$(id -g 2>/dev/null)"
 echo "os=$(uname -s 2>/dev/null)"
 echo "user=$(id -un 2>/dev/null)"
 echo "home=$HOME"
+echo "real=$(cd "$HOME" 2>/dev/null && pwd -P)"
 empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 for t in "sha256sum" "shasum -a 256" "sha256 -q" "openssl dgst -sha256 -r"; do
 	case $($t </dev/null 2>/dev/null) in $empty*) echo "hash=$t"; break;; esac
@@ -54,28 +58,33 @@ func (h *Host) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	home, err := linkCall(ctx, l, func() (string, error) { return c.RealPath(".") }, nil)
-	if err != nil {
-		if lost := l.lost(); lost != nil {
-			return lost
-		}
-		return fmt.Errorf("find the home directory: %w", err)
-	}
-	info.HomeLink = home
-	if info.Home != "" && path.IsAbs(info.Home) {
-		info.HomeLink = info.Home
-	}
-	info.Home = home
-	if !path.IsAbs(info.Home) || !validRemote(info.Home) {
-		return fmt.Errorf("find the home directory: the host answers %q", Safe(home))
-	}
-	if !validRemote(info.HomeLink) {
-		info.HomeLink = info.Home
+	if err := info.findHome(ctx, l, c); err != nil {
+		return err
 	}
 	h.mu.Lock()
 	h.info = info
 	h.mu.Unlock()
 	h.log.Info("logged in", "addr", info.Addr, "user", info.User, "shell", info.Shell, "os", info.OS, "hash", info.HashTool)
+	return nil
+}
+
+// findHome settles where the login's home directory is: where the shell says, if SFTP sees a directory there as well, and else
+// where SFTP begins.
+func (i *Info) findHome(ctx context.Context, l *link, c *sftp.Client) error {
+	if i.Home != "" && i.HomeLink != "" {
+		st, err := linkCall(ctx, l, func() (os.FileInfo, error) { return c.Stat(i.Home) }, nil)
+		if err == nil && st.IsDir() {
+			return nil
+		}
+	}
+	begin, err := linkCall(ctx, l, func() (string, error) { return c.RealPath(".") }, nil)
+	if err != nil {
+		return fmt.Errorf("find the home directory: %w", plainError(err))
+	}
+	if !path.IsAbs(begin) || !validRemote(begin) {
+		return fmt.Errorf("find the home directory: the host answers %q", Safe(begin))
+	}
+	i.Home, i.HomeLink = begin, begin
 	return nil
 }
 
@@ -94,7 +103,13 @@ func (i *Info) read(out []byte) {
 		case "os":
 			i.OS = Safe(value)
 		case "home":
-			i.Home = value
+			if path.IsAbs(value) && validRemote(value) {
+				i.HomeLink = value
+			}
+		case "real":
+			if path.IsAbs(value) && validRemote(value) {
+				i.Home = value
+			}
 		case "hash":
 			switch value {
 			case "sha256sum", "shasum -a 256", "sha256 -q":
