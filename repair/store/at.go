@@ -49,13 +49,22 @@ func (r *reader) upwards(ctx context.Context, name string) (*Account, error) {
 		return nil, err
 	}
 	// A tree named mailboxes above decides first: a folder in it may be called anything.
+	var found *Account
 	for dir := name; dir != "."; dir = path.Dir(dir) {
 		if base := path.Base(dir); base != "mailboxes" && !(base == "storage" && dir == name) {
 			continue
 		}
-		if a, err := r.at(ctx, path.Dir(dir), false); a != nil || err != nil {
-			return a, err
+		a, err := r.at(ctx, path.Dir(dir), false)
+		if err != nil {
+			return nil, err
 		}
+		// A mailbox may be called mailboxes too: a root in which Dovecot keeps its own files is surer.
+		if a != nil && (found == nil || !dovecotRoot(found.Files) && dovecotRoot(a.Files)) {
+			found = a
+		}
+	}
+	if found != nil {
+		return found, nil
 	}
 	if isMaildir(entries) || mailDirs[path.Base(name)] {
 		return r.maildirRoot(ctx, name)

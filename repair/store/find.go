@@ -75,7 +75,7 @@ func Search(ctx context.Context, fsys fs.FS, from []HostPath) (Found, error) {
 			}
 		}
 	}
-	if len(s.next) == 0 && first != nil {
+	if len(s.seen) == 0 && first != nil {
 		return s.found, first
 	}
 	if err := s.run(ctx); err != nil {
@@ -101,7 +101,7 @@ type search struct {
 	r      *reader
 	seen   map[string]bool // by real path
 	starts map[string]bool // start directories and all above them
-	next   []place
+	queues [3][]place      // by likelihood
 	found  Found
 	read   int   // directories read
 	links  int   // links followed
@@ -111,8 +111,21 @@ type search struct {
 func (s *search) add(p place) {
 	if !s.seen[p.real] {
 		s.seen[p.real] = true
-		s.next = append(s.next, p)
+		q := &s.queues[likelihood(p)]
+		*q = append(*q, p)
 	}
+}
+
+// next gives the places to look at now: likely ones before others, and nearer ones first.
+func (s *search) next() []place {
+	for i := len(s.queues) - 1; i >= 0; i-- {
+		if q := s.queues[i]; len(q) > 0 {
+			n := min(len(q), 4*parallelReads)
+			s.queues[i] = q[n:]
+			return q[:n]
+		}
+	}
+	return nil
 }
 
 // looked is what one place turned out to be.
@@ -122,42 +135,38 @@ type looked struct {
 	err     error
 }
 
-// run goes breadth first, the likely directories of each level before the others.
+// run looks at places until there are none left, or a bound is reached.
 func (s *search) run(ctx context.Context) error {
-	for len(s.next) > 0 {
-		level := s.next
-		s.next = nil
-		slices.SortStableFunc(level, func(a, b place) int { return likelihood(b) - likelihood(a) })
-		for chunk := range slices.Chunk(level, 64) {
-			results := make([]looked, len(chunk))
-			g, gctx := errgroup.WithContext(ctx)
-			g.SetLimit(parallelReads)
-			for i, p := range chunk {
-				g.Go(func() error {
-					results[i] = s.look(gctx, p)
-					if err := results[i].err; err != nil && !s.r.lasting(gctx, err) {
-						return err
-					}
-					return nil
-				})
-			}
-			if err := g.Wait(); err != nil {
-				return err
-			}
-			for i, p := range chunk {
-				if err := s.take(ctx, p, results[i]); err != nil {
+	for chunk := s.next(); len(chunk) > 0; chunk = s.next() {
+		results := make([]looked, len(chunk))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(parallelReads)
+		for i, p := range chunk {
+			g.Go(func() error {
+				results[i] = s.look(gctx, p)
+				if err := results[i].err; err != nil && !s.r.lasting(gctx, err) {
 					return err
 				}
-			}
-			if s.r.budget.Load() <= 0 || len(s.found.Accounts) >= searchResults {
-				s.found.Cut = true
 				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for i, p := range chunk {
+			if err := s.take(ctx, p, results[i]); err != nil {
+				return err
 			}
+		}
+		if s.r.budget.Load() <= 0 || len(s.found.Accounts) >= searchResults {
+			s.found.Cut = true
+			return nil
 		}
 	}
 	return nil
 }
 
+// likelihood says how much the path of a place looks like one of mail.
 func likelihood(p place) int {
 	switch name := path.Base(p.shown); {
 	case looksLikeMail(name):
