@@ -173,12 +173,18 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// isParse says whether the library gave up because it could not read an answer.
+// isParse says whether the library gave up because it could not read an answer; it tells that in words only.
 func isParse(err error) bool {
-	if strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
+	text := err.Error()
+	if strings.Contains(text, io.ErrUnexpectedEOF.Error()) {
 		return false
 	}
-	return strings.HasPrefix(err.Error(), "in ") || strings.Contains(err.Error(), "imapwire:") || strings.HasPrefix(err.Error(), "imapclient: panic")
+	for _, part := range []string{"in response", "in continue-req", "in STATUS", "imapwire:", "panic reading response"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // firstLine drops the stack trace which the library adds to a panic of its own.

@@ -13,6 +13,7 @@ const (
 	maxNumbers = 32 << 20  // bytes of one SORT or SEARCH response: some four million UIDs
 	maxLiteral = 64 << 10  // bytes of a literal that is not a message body: a mailbox name
 	maxBody    = 2 << 30   // bytes of one message body
+	maxDepth   = 64        // of nested lists; the library's reader of body structures knows no limit of its own
 	keptHead   = 512       // bytes kept of each response, for status texts and UIDs
 	keptTail   = 64
 	maxNotices = 64 // untagged NO, BAD and ALERT responses kept of one command
@@ -77,6 +78,9 @@ func (s *scanner) feed(p []byte) error {
 		s.text(part)
 		if s.size > maxLine && s.size > s.lineLimit() {
 			return &limitError{fmt.Sprintf("a response of more than %d bytes", s.lineLimit())}
+		}
+		if s.depth > maxDepth && !s.isStatus() {
+			return &limitError{fmt.Sprintf("lists nested more than %d deep", maxDepth)}
 		}
 		if s.spent > s.budget {
 			return &limitError{fmt.Sprintf("more than %d bytes in answer to one command", s.budget)}
