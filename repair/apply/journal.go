@@ -19,6 +19,9 @@ var ErrJournal = errors.New("journal cannot be trusted")
 // maxJournal bounds what is read of a journal, in bytes.
 const maxJournal = 1 << 30
 
+// maxSteps bounds how many steps a journal may speak of.
+const maxSteps = 1 << 24
+
 // record is one line of a journal. Each line is a JSON object whose last member, sum, is the beginning of the SHA-256 of
 // the sum before it and of the line up to the sum: so a torn line is seen, and so is one that was changed or taken away.
 type record struct {
@@ -167,6 +170,9 @@ func (r *Replay) take(rec record) bool {
 	}
 	switch rec.Kind {
 	case kindBegin:
+		if rec.Steps < 0 || rec.Steps > maxSteps {
+			return false
+		}
 		r.Plan, r.Run, r.Steps = rec.Plan, rec.Run, rec.Steps
 	case kindResume:
 	case kindIntent:

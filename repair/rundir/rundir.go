@@ -180,6 +180,12 @@ func resolve(runs *os.Root, want string) (string, error) {
 	if want != "latest" && !validPrefix(want) {
 		return "", fmt.Errorf("run %q: %w", want, ErrBadID)
 	}
+	if ValidID(want) {
+		if _, err := runs.Lstat(want); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("run %s: %w", want, ErrNoRun)
+		}
+		return want, nil
+	}
 	ids, err := runIDs(runs)
 	if err != nil {
 		return "", err
@@ -192,9 +198,6 @@ func resolve(runs *os.Root, want string) (string, error) {
 	}
 	var fit []string
 	for _, id := range ids {
-		if id == want {
-			return id, nil
-		}
 		if strings.HasPrefix(id, want) {
 			fit = append(fit, id)
 		}
