@@ -1,0 +1,258 @@
+// Package proxy is a TCP proxy on loopback that makes a connection as bad as those people have: slow, far away, cut in
+// the middle, or silent.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say how bad the way is. The zero value only passes on.
+type Options struct {
+	Delay          time.Duration // one way, both ways each
+	BytesPerSecond int64         // in each direction of each connection; 0 for no limit
+	CutAfter       int64         // cut everything when that many bytes have passed in all, both ways together; 0 for never
+	CutWithin      int64         // as CutAfter, at a random place below this
+	Seed           uint64        // of that random place
+}
+
+// Proxy is a running proxy.
+type Proxy struct {
+	target   string
+	opt      Options
+	listener net.Listener
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	passed   atomic.Int64
+	cutAt    atomic.Int64
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	thawed chan struct{} // closed while bytes may pass
+}
+
+// chunk is what is passed on at once, queue how many chunks can be on their way: 64 MiB.
+const chunk, queue = 32 << 10, 2048
+
+// Start starts a proxy to target on a free loopback port.
+func Start(target string, o Options) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start proxy: %w", err)
+	}
+	p := &Proxy{target: target, opt: o, listener: l, conns: make(map[net.Conn]struct{}), thawed: make(chan struct{})}
+	close(p.thawed)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.cutAt.Store(o.CutAfter)
+	if o.CutWithin > 0 {
+		p.cutAt.Store(rand.New(rand.NewPCG(o.Seed, 0x637574)).Int64N(o.CutWithin) + 1)
+	}
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+// Addr is where the proxy listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Passed is how many bytes have passed in all, both ways together.
+func (p *Proxy) Passed() int64 { return p.passed.Load() }
+
+// Cut cuts all connections now, with a reset. New ones are accepted.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if t, ok := c.(*net.TCPConn); ok {
+			t.SetLinger(0)
+		}
+		c.Close()
+	}
+}
+
+// CutAfter cuts all connections when n more bytes have passed; 0 disarms it.
+func (p *Proxy) CutAfter(n int64) {
+	if n > 0 {
+		n += p.passed.Load()
+	}
+	p.cutAt.Store(n)
+}
+
+// Freeze lets nothing pass any more, in silence, until Thaw: as when a laptop sleeps or a network goes away.
+func (p *Proxy) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.thawed:
+		p.thawed = make(chan struct{})
+	default:
+	}
+}
+
+// Thaw lets bytes pass again.
+func (p *Proxy) Thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.thawed:
+	default:
+		close(p.thawed)
+	}
+}
+
+// Close cuts everything, waits and frees the port.
+func (p *Proxy) Close() error {
+	err := p.listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	p.cancel()
+	p.Cut()
+	p.wg.Wait()
+	return err
+}
+
+func (p *Proxy) accept() {
+	for {
+		c, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(c) })
+	}
+}
+
+// keep notes an open connection, so that Cut finds it.
+func (p *Proxy) keep(c net.Conn) (forget func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		c.Close()
+		return nil, false
+	}
+	p.conns[c] = struct{}{}
+	return func() {
+		p.mu.Lock()
+		delete(p.conns, c)
+		p.mu.Unlock()
+		c.Close()
+	}, true
+}
+
+func (p *Proxy) serve(c net.Conn) {
+	forget, ok := p.keep(c)
+	if !ok {
+		return
+	}
+	defer forget()
+	var d net.Dialer
+	to, err := d.DialContext(p.ctx, "tcp", p.target)
+	if err != nil {
+		return
+	}
+	forgetTo, ok := p.keep(to)
+	if !ok {
+		return
+	}
+	defer forgetTo()
+	var wg sync.WaitGroup
+	wg.Go(func() { p.pass(c, to) })
+	wg.Go(func() { p.pass(to, c) })
+	wg.Wait()
+}
+
+type parcel struct {
+	data []byte
+	due  time.Time
+}
+
+// pass carries one direction: what was read leaves after the delay, at the rate allowed.
+func (p *Proxy) pass(from, to net.Conn) {
+	parcels := make(chan parcel, queue)
+	done := make(chan struct{})
+	go func() {
+		defer close(parcels)
+		for {
+			buf := make([]byte, chunk)
+			n, err := from.Read(buf)
+			if n > 0 {
+				select {
+				case parcels <- parcel{buf[:n], time.Now().Add(p.opt.Delay)}:
+				case <-done:
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer func() {
+		close(done)
+		for range parcels { // lets the reader end
+		}
+	}()
+	var free time.Time // when the line is free again
+	for q := range parcels {
+		due := q.due
+		if free.After(due) {
+			due = free
+		}
+		if !p.wait(time.Until(due)) {
+			from.Close()
+			return
+		}
+		if p.opt.BytesPerSecond > 0 {
+			free = time.Now().Add(time.Duration(int64(len(q.data)) * int64(time.Second) / p.opt.BytesPerSecond))
+		}
+		data, cut := p.count(q.data)
+		if _, err := to.Write(data); err != nil {
+			from.Close()
+			return
+		}
+		if cut {
+			p.Cut()
+			return
+		}
+	}
+	if t, ok := to.(interface{ CloseWrite() error }); ok {
+		t.CloseWrite()
+	}
+}
+
+// count counts bytes that are about to pass, and shortens them to where the cut is.
+func (p *Proxy) count(b []byte) ([]byte, bool) {
+	passed, at := p.passed.Add(int64(len(b))), p.cutAt.Load()
+	if at == 0 || passed < at || !p.cutAt.CompareAndSwap(at, 0) {
+		return b, false
+	}
+	return b[:max(0, int64(len(b))-(passed-at))], true
+}
+
+// wait waits for a time and for thaw; false when the proxy is closed.
+func (p *Proxy) wait(d time.Duration) bool {
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+	p.mu.Lock()
+	thawed := p.thawed
+	p.mu.Unlock()
+	select {
+	case <-thawed:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}
