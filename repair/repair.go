@@ -91,11 +91,12 @@ type Offer struct {
 
 // Verification is the comparison after a repair.
 type Verification struct {
-	Files   []string // differences in files; empty is good
-	IMAP    string   // how it was looked at over IMAP: "preauth", "tls", …, "" not at all
-	IMAPNot string   // why not
-	Boxes   []BoxVerdict
-	OK      bool
+	Files     []string // differences in files; empty is good
+	FileNotes []string // what Dovecot or a client did to the files since; no failure
+	IMAP      string   // how it was looked at over IMAP: "preauth", "tls", …, "" not at all
+	IMAPNot   string   // why not
+	Boxes     []BoxVerdict
+	OK        bool
 }
 
 // BoxVerdict is what IMAP said of one mailbox after the repair.
@@ -105,5 +106,6 @@ type BoxVerdict struct {
 	Expected int      // -1 not foretold
 	Problems []string // missing, flags changed, replies explained
 	Replies  []string // the server's replies that were not OK, with their explanation
+	Notes    []string // worth knowing, no failure
 	OK       bool
 }

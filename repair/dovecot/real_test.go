@@ -242,21 +242,6 @@ func (s *realStore) fetch(mailbox, fields string) ([]map[string]string, string, 
 	return rows, errs, ok
 }
 
-// summary is a State as lines that can be compared with doveadm's: UID, flags and keywords, sorted.
-func summary(s *State) []string {
-	var out []string
-	for i := range s.Records {
-		r := &s.Records[i]
-		words := append(strings.Fields(r.Flags.String()), s.KeywordNames(r)...)
-		if r.UID >= s.FirstRecent {
-			words = append(words, `\Recent`)
-		}
-		slices.Sort(words)
-		out = append(out, fmt.Sprintf("%d %s", r.UID, strings.Join(words, " ")))
-	}
-	return out
-}
-
 func fetchSummary(rows []map[string]string) []string {
 	var out []string
 	for _, row := range rows {
@@ -265,24 +250,4 @@ func fetchSummary(rows []map[string]string) []string {
 		out = append(out, fmt.Sprintf("%s %s", row["uid"], strings.Join(words, " ")))
 	}
 	return out
-}
-
-func diffLines(got, want []string) string {
-	var out []string
-	for i := 0; i < max(len(got), len(want)); i++ {
-		g, w := "(none)", "(none)"
-		if i < len(got) {
-			g = got[i]
-		}
-		if i < len(want) {
-			w = want[i]
-		}
-		if g != w {
-			out = append(out, fmt.Sprintf("got %q, want %q", g, w))
-		}
-		if len(out) > 5 {
-			break
-		}
-	}
-	return strings.Join(out, "\n")
 }

@@ -1,0 +1,222 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"dovemend/remote/imap"
+	"dovemend/repair/apply"
+	"dovemend/repair/check"
+	"dovemend/repair/dovecot"
+	"dovemend/repair/plan"
+	"dovemend/repair/probe"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
+)
+
+// Verify compares the host with what the plan promised: the files, and after a repair also what IMAP says. After an undo
+// nothing is looked at over IMAP, because a look can change the damaged mailbox that was just brought back.
+func (r *Run) Verify(ctx context.Context) (*Verification, error) {
+	if r.plan == nil {
+		return nil, errors.New("verify: no plan was applied")
+	}
+	v := &Verification{OK: true}
+	if err := r.verifyFiles(ctx, v); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.plan.Remedy == plan.Undo:
+		v.IMAPNot = "a look over IMAP could change the files that were just brought back"
+	default:
+		if err := r.verifyIMAP(ctx, v); err != nil {
+			return v, err
+		}
+	}
+	if v.OK {
+		return v, r.stage(r.verified())
+	}
+	return v, nil
+}
+
+func (r *Run) verified() rundir.Stage {
+	if m := r.dir.Meta(); m.Stage == rundir.StageUndone {
+		return m.Stage
+	}
+	return rundir.StageVerified
+}
+
+// verifyFiles lists what the plan touched, hashes it where the host can, and compares.
+func (r *Run) verifyFiles(ctx context.Context, v *Verification) error {
+	r.s.rep.Stage("comparing the files with the plan")
+	src := r.source()
+	var now []snapshot.Entry
+	err := src.List(ctx, r.plan.Touches(), func(e snapshot.Entry) error {
+		now = append(now, e)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list the files again: %w", err)
+	}
+	var at []int
+	for i := range now {
+		if now[i].Type.IsRegular() && now[i].Err == "" {
+			at = append(at, i)
+		}
+	}
+	if err := hash(ctx, src, now, at); err != nil {
+		return err
+	}
+	for _, d := range apply.VerifyFiles(r.plan, r.snap.Manifest().Entries, now) {
+		if d.Bad {
+			v.OK = false
+			v.Files = append(v.Files, d.String())
+		} else {
+			v.FileNotes = append(v.FileNotes, d.String())
+		}
+	}
+	return nil
+}
+
+// hash fills in the hashes of some entries, where the host can compute them.
+func hash(ctx context.Context, src snapshot.Source, entries []snapshot.Entry, at []int) error {
+	if len(at) == 0 {
+		return nil
+	}
+	paths := make([]store.RelPath, len(at))
+	for i, n := range at {
+		paths[i] = entries[n].Path
+	}
+	err := src.Sums(ctx, paths, func(i int, sum [32]byte, err error) error {
+		if err == nil {
+			entries[at[i]].SHA256 = fmt.Sprintf("%x", sum)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("hash the files again: %w", err)
+	}
+	return nil
+}
+
+// verifyIMAP reads every repaired mailbox and compares it with what was promised.
+func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
+	if r.reports == nil {
+		// A resumed run: what the mailbox was is told by the copy, not by what is left of it.
+		if err := r.examine(ctx); err != nil {
+			return err
+		}
+	}
+	r.s.rep.Stage("looking at the mailbox over IMAP")
+	l, first, err := r.looking(ctx)
+	var none *errNoLook
+	if errors.As(err, &none) {
+		v.IMAPNot = none.Error()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look over IMAP: %w", err)
+	}
+	v.IMAP = l.how
+	names := make([]string, len(r.boxes))
+	for i, m := range r.boxes {
+		names[i] = m.Name
+	}
+	dial := func(ctx context.Context) (*probe.Conn, error) {
+		c := first
+		if first = nil; c == nil {
+			var err error
+			if c, err = l.dial(ctx); err != nil {
+				return nil, err
+			}
+		}
+		return &probe.Conn{Client: c, Stderr: l.stderr}, nil
+	}
+	readings, err := probe.Take(ctx, dial, names, probe.Options{Bodies: true, Sort: true}, r.s.rep)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	for i := range readings {
+		b := r.judge(&readings[i])
+		v.OK = v.OK && b.OK
+		v.Boxes = append(v.Boxes, b)
+	}
+	if err != nil {
+		v.OK = false
+		for _, name := range names[len(readings):] {
+			v.Boxes = append(v.Boxes, BoxVerdict{Mailbox: name, Messages: -1, Expected: -1, Problems: []string{"it could not be looked at: " + lookFailure(err)}})
+		}
+	}
+	return r.dir.WriteJSON("readings.json", readings)
+}
+
+// judge compares what IMAP says of a mailbox with what the plan promised.
+func (r *Run) judge(got *probe.Reading) BoxVerdict {
+	b := BoxVerdict{Mailbox: got.Mailbox, Messages: got.Exists, Expected: -1}
+	for _, reply := range append(slices.Clone(got.Replies), got.Stderr...) {
+		text := reply.Text
+		if reply.Meaning != "" {
+			text += " — " + strings.TrimSpace(reply.Meaning+" "+reply.Next)
+		}
+		if reply.Whose == imap.WhoseNone {
+			b.Notes = append(b.Notes, text)
+		} else {
+			b.Replies = append(b.Replies, text)
+		}
+	}
+	i := slices.IndexFunc(r.plan.Promise, func(p plan.Promise) bool { return p.Mailbox == got.Mailbox })
+	j := slices.IndexFunc(r.reports, func(rep *check.Report) bool { return rep.State.Mailbox.Name == got.Mailbox })
+	if i < 0 || j < 0 {
+		b.OK = got.OK()
+		return b
+	}
+	promise := r.plan.Promise[i]
+	b.Expected = promise.Messages
+	want := expected(promise, r.reports[j].State)
+	for _, d := range probe.Compare(want, *got) {
+		if d.Kind == probe.Extra && !promise.UIDs || d.Kind == probe.Duplicated && !promise.UIDs {
+			continue // its UID was not foretold; the number of messages was, and is compared below
+		}
+		b.Problems = append(b.Problems, d.Text)
+	}
+	switch n := len(got.Messages) - promise.Messages; {
+	case promise.Messages < 0 || !got.Opened && len(got.Messages) == 0:
+	case n < 0:
+		b.Problems = append(b.Problems, fmt.Sprintf("%s missing: there are %d, and %d were to be there", counted(-n, "message is", "messages are"), len(got.Messages), promise.Messages))
+	case n > 0:
+		b.Notes = append(b.Notes, fmt.Sprintf("%s more than foretold: new mail, or mail that Dovecot found again", counted(n, "message", "messages")))
+	}
+	b.OK = len(b.Problems) == 0 && got.Opened
+	if len(b.Replies) > 0 && len(b.Problems) == 0 && got.OK() {
+		b.OK = true // the host's log told something, but everything could be read
+	}
+	return b
+}
+
+// expected is what each message must be, as far as the plan promised it.
+func expected(promise plan.Promise, s *reconstruct.State) probe.Expected {
+	x := probe.Expected{MayGrow: true}
+	if !promise.UIDs || promise.Messages == 0 {
+		return x
+	}
+	x.UIDValidity = s.UIDValidity
+	for _, m := range s.Messages {
+		if m.Lost || m.UID == 0 || m.Stray {
+			continue
+		}
+		w := probe.Want{UID: uint32(m.UID), NoFlags: !promise.Flags, Keywords: m.Keywords}
+		w.Flags = strings.Fields((m.Flags & dovecot.FlagsIMAP).String())
+		x.Messages = append(x.Messages, w)
+	}
+	return x
+}
