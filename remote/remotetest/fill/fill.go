@@ -29,7 +29,10 @@ type Shape struct {
 	Inbox, Seen, Work          int    // messages left in INBOX, how many are seen, how many have the keyword Work
 	Expunged, Moved, Copied    int    // from INBOX: removed, moved to Archive/2020, copied to Sent
 	InSent, InUmlauts, InAside int    // messages appended to Sent, Entwürfe/Größe, Archive/2020
-	MailRoot                   string // given: go on changing flags until dovecot.index.log.2 lies in every mailbox's folder under it
+	// MailRoot, if given, makes Fill go on changing flags until that many folders under it have a dovecot.index.log.2:
+	// those of the mailboxes in Rotate, by default of all with mail.
+	MailRoot string
+	Rotate   []string
 }
 
 func (s *Shape) defaults() {
@@ -162,13 +165,16 @@ func (c *client) append(box string, flags []string, m mailgen.Mail) error {
 
 // rotate changes a flag to and fro until Dovecot has rotated the logs of all mailboxes with mail in them.
 func (c *client) rotate(ctx context.Context, s Shape) error {
+	all := s.Rotate
+	if len(all) == 0 {
+		all = []string{Inbox, Archive, Umlauts, Sent}
+	}
 	for range 20 {
-		rotated, all := 0, []string{Inbox, Archive, Umlauts, Sent}
 		found, err := filesNamed(s.MailRoot, "dovecot.index.log.2")
 		if err != nil {
 			return err
 		}
-		if rotated = found; rotated >= len(all) {
+		if found >= len(all) {
 			return nil
 		}
 		select { // logs younger than a second are not rotated
