@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// makeTree makes files, directories (trailing slash) and symbolic links (name, arrow, target) in a directory.
-func makeTree(t *testing.T, dir string, tree fakeTree) {
+// plantTree makes files, directories (trailing slash) and symbolic links (name, arrow, target) in a directory.
+func plantTree(t *testing.T, dir string, tree fakeTree) {
 	t.Helper()
 	for pass := range 2 {
 		for name, n := range tree {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -372,5 +373,39 @@ func TestQuiesceTellsWhoKeepsComingBack(t *testing.T) {
 	})
 	if err != nil || q.Stayed || len(q.Ended) != 3 || len(q.Back) != 1 || q.Back[0].Account != p.tag+"@example.org" || news != 3 {
 		t.Errorf("%+v, %d new, %v", q, news, err)
+	}
+}
+
+// TestProcessesTellsOfHidepid mounts /proc as some shared hosts do. Dovecot's processes, which have changed their user after
+// they were started, are then hidden from that user; here a program its user may not read has the same effect.
+func TestProcessesTellsOfHidepid(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	shell := []string{"unshare", "-m", "sh", "-c", `mount -t proc -o hidepid=2 proc /proc || exit 77; exec setpriv --reuid 65534 --regid 65534 --clear-groups sh "$@"`, "sh"}
+	h := localHost{shell: shell}
+	var exit *exec.ExitError
+	if _, err := h.run(context.Background(), "exit 0"); errors.As(err, &exit) && exit.ExitCode() == 77 || errors.Is(err, exec.ErrNotFound) {
+		t.Skip("cannot mount /proc here")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	p := newPretender(t)
+	bin := filepath.Join(p.dir, "imap")
+	p.start("imap", "dovecot/imap", nil, false)
+	if err := os.Chmod(bin, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	p.start("imap", p.title("imap"), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, false)
+	l, err := h.listing(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !l.hidden || len(l.processes) != 0 {
+		t.Errorf("hidden %v, processes %v", l.hidden, l.processes)
+	}
+	open := localHost{shell: []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh"}}
+	if l, err = open.listing(context.Background()); err != nil || l.hidden || !slices.ContainsFunc(l.processes, p.mine) {
+		t.Errorf("where it is not hidden: hidden %v, processes %v, %v", l.hidden, l.processes, err)
 	}
 }
