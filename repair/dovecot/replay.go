@@ -131,6 +131,9 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	}
 	r.s.Base = base
 	chain := r.chain(base)
+	if base == BaseNone && len(p.logs()) > 0 {
+		chain = 0
+	}
 	r.s.Complete = chain == 2
 	r.s.finish()
 	r.pending()
@@ -155,6 +158,11 @@ func (r *replayer) chain(base Base) int {
 	r.tail = Position{h.LogSeq, int64(h.LogTail)}
 	logs = slices.DeleteFunc(logs, func(l *Log) bool { return l.Header.Seq < at.Seq })
 	own := slices.DeleteFunc(slices.Clone(logs), func(l *Log) bool { return l.Header.IndexID != h.IndexID && l.Header.IndexID != 0 })
+	if r.s.Doubtful { // every change names what it sets: to apply one twice does no harm
+		r.lost = true
+		r.apply(logs, logHeaderSize)
+		return 0
+	}
 	if len(own) == 0 && len(logs) > 0 {
 		l := logs[len(logs)-1]
 		r.fault(l, 4, "log-foreign", "the log belongs to index %d, the base is index %d", l.Header.IndexID, h.IndexID)

@@ -119,6 +119,11 @@ func (r *replayer) fromIndex(x *Index) {
 		}
 		r.last = rec.UID
 	}
+	if x.Unusable != "" {
+		r.s.Doubtful, r.s.NextUID = true, r.last+1
+		le.PutUint32(r.s.raw[28:], uint32(r.last+1))
+		le.PutUint32(r.s.raw[60:], 0) // nor can its place in the logs be believed
+	}
 }
 
 func (r *replayer) kwIndex(lower string) int {

@@ -39,6 +39,7 @@ type State struct {
 	Complete       bool     // nothing is known to be missing between base, logs and their end
 	Deleted        bool     // the logs say that the mailbox was deleted
 	ModSeq         uint64   // highest, 0 if not tracked
+	Doubtful       bool     // the base's header is damaged: UIDValidity, FirstRecent and the header's fields may be noise
 
 	raw [indexHeaderSize]byte
 }

@@ -1,0 +1,236 @@
+package dovecot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// checkBounds runs a reader: its faults must lie inside the input, and what it allocates must be bounded by the input's length.
+func checkBounds(t *testing.T, size int, read func() []Fault) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	list := read()
+	runtime.ReadMemStats(&after)
+	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(16<<20+400*size); got > limit {
+		t.Errorf("%d bytes of input made it allocate %d bytes", size, got)
+	}
+	if len(list) > 5*(maxFaults+1) {
+		t.Errorf("%d faults", len(list))
+	}
+	for _, f := range list {
+		if f.Offset < 0 || f.Offset > int64(size) || f.Rule == "" || f.Detail == "" {
+			t.Errorf("fault outside %d bytes, or without words: %v", size, f)
+		}
+	}
+}
+
+// seed adds all vectors of a format, whole, cut and with a bit flipped.
+func seed(f *testing.F, format string) {
+	f.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", format, "*.vec"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, path := range paths {
+		b := readVector(f, path).data
+		f.Add(b)
+		if len(b) > 0 {
+			f.Add(b[:rng.IntN(len(b))])
+			flipped := bytes.Clone(b)
+			flipped[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+			f.Add(flipped)
+		}
+	}
+	f.Add([]byte{})
+	f.Add(make([]byte, 300))
+}
+
+func FuzzParseIndex(f *testing.F) {
+	seed(f, "index")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault {
+			x, list := ParseIndex(b)
+			last := UID(0)
+			for _, r := range x.Records {
+				if r.UID <= last {
+					t.Errorf("UID %d after %d", r.UID, last)
+				}
+				last = r.UID
+			}
+			return list
+		})
+	})
+}
+
+func FuzzParseLog(f *testing.F) {
+	seed(f, "log")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault {
+			l, list := ParseLog(b)
+			last := int64(0)
+			for i := range l.Records {
+				r := &l.Records[i]
+				if r.Offset < last || r.End() > l.Size {
+					t.Errorf("record %d..%d after %d in %d bytes", r.Offset, r.End(), last, l.Size)
+				}
+				last = r.End()
+			}
+			if l.SyncOffset < 0 || l.SyncOffset > l.Size {
+				t.Errorf("sync offset %d in %d bytes", l.SyncOffset, l.Size)
+			}
+			return list
+		})
+	})
+}
+
+// joinFiles and splitFiles make one input of the files of an index and back.
+func joinFiles(f Files) []byte {
+	var out []byte
+	for _, b := range [][]byte{f.Index, f.Backup, f.Log, f.Log2} {
+		out = binary.AppendUvarint(out, uint64(len(b)))
+		out = append(out, b...)
+	}
+	return out
+}
+
+func splitFiles(b []byte) Files {
+	var f Files
+	for _, to := range []*[]byte{&f.Index, &f.Backup, &f.Log, &f.Log2} {
+		n, k := binary.Uvarint(b)
+		if k <= 0 {
+			break
+		}
+		b = b[k:]
+		n = min(n, uint64(len(b)))
+		if n > 0 {
+			*to, b = b[:n:n], b[n:]
+		}
+	}
+	return f
+}
+
+func FuzzReplay(f *testing.F) {
+	for _, format := range []string{"index", "log"} {
+		paths, _ := filepath.Glob(filepath.Join("testdata", format, "*.vec"))
+		for _, path := range paths {
+			b := readVector(f, path).data
+			if format == "log" {
+				f.Add(joinFiles(Files{Log: b}))
+			} else {
+				f.Add(joinFiles(Files{Index: b}))
+			}
+		}
+	}
+	paths, _ := filepath.Glob(filepath.Join("testdata", "replay", "*.vec"))
+	for _, path := range paths {
+		f.Add(readVector(f, path).data)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		files := splitFiles(b)
+		checkBounds(t, len(b), func() []Fault {
+			s, list := Replay(files)
+			use(s)
+			return list
+		})
+		s, _, _ := Sees(files)
+		use(s)
+	})
+}
+
+// use calls every accessor of a State.
+func use(s *State) {
+	for i := range s.Records {
+		r := &s.Records[i]
+		s.KeywordNames(r)
+		s.GUID(r)
+		s.MapUID(r)
+		s.VirtualSize(r)
+		s.CacheOffset(r)
+		s.ModSeqOf(r)
+		for j := range s.Exts[:min(len(s.Exts), 8)] {
+			s.Value(r, &s.Exts[j])
+		}
+	}
+	s.MapRecords()
+	s.MapHeader()
+	s.MailboxGUID()
+	s.MapUIDValidity()
+	if l, _, ok := s.List(); ok {
+		for i := range l.Nodes {
+			l.Path(i)
+		}
+	}
+}
+
+func FuzzParseCache(f *testing.F) {
+	seed(f, "cache")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault {
+			c, list := ParseCache(b)
+			for at := cacheHeaderSize; at < len(b) && at < 1000; at += 4 {
+				_, more := c.Lookup(uint32(at))
+				list = append(list, more[:min(len(more), 3)]...)
+			}
+			return list
+		})
+	})
+}
+
+func FuzzParseDbox(f *testing.F) {
+	seed(f, "dbox")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault {
+			d, list, err := ParseDbox(bytes.NewReader(b), int64(len(b)), []DboxExtent{{40, 60}, {100, 300}})
+			if err != nil {
+				t.Error(err)
+			}
+			last := int64(0)
+			for _, m := range d.Messages {
+				if m.Offset < last || m.BodyOffset < m.Offset || m.BodySize < 0 || m.BodyOffset+m.BodySize > m.End || m.End > d.Size {
+					t.Errorf("message after %d: %+v", last, m)
+				}
+				last = m.End
+			}
+			return list
+		})
+	})
+}
+
+func FuzzParseUIDList(f *testing.F) {
+	seed(f, "uidlist")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault {
+			l, list := ParseUIDList(b)
+			last := UID(0)
+			for _, e := range l.Entries {
+				if e.UID <= last || e.UID >= l.NextUID && e.UID != ^UID(0) {
+					t.Errorf("UID %d after %d, next %d", e.UID, last, l.NextUID)
+				}
+				last = e.UID
+			}
+			return list
+		})
+	})
+}
+
+func FuzzParseSmallFiles(f *testing.F) {
+	seed(f, "subscriptions")
+	seed(f, "keywords")
+	f.Add([]byte("1234567890.M20046P2137.host,S=4542,W=4642:2,FSab"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkBounds(t, len(b), func() []Fault { _, list := ParseSubscriptions(b); return list })
+		checkBounds(t, len(b), func() []Fault { k, list := ParseMaildirKeywords(b); k.Names(^uint32(0)); return list })
+		n := ParseMaildirName(string(b))
+		if len(n.Base) > len(b) {
+			t.Errorf("base %q", n.Base)
+		}
+		DetectEncoding(b)
+		GUID128(string(b))
+	})
+}
