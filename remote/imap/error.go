@@ -29,7 +29,7 @@ type Error struct {
 	Type    string // one of the Type constants
 	Code    string // response code in upper case, without brackets: "SERVERBUG"; "" without one
 	Text    string // the human-readable text
-	Raw     string // the whole status line as sent, at most some 500 bytes; "" where there was none
+	Raw     string // the whole status line as sent, without our tag, at most some 500 bytes; "" where there was none
 	UID     uint32 // the UID which the server named last in this command; 0 for none
 	Partial bool   // that message's own data did not come to its end: it is the suspect
 	Err     error  // what lies beneath; may be nil
@@ -106,7 +106,10 @@ func parseStatus(line []byte, secrets ...string) (s status, ok bool) {
 			text = strings.TrimPrefix(after, " ")
 		}
 	}
-	s.tag, s.typ, s.text, s.raw = clean(tag, secrets...), typ, clean(text, secrets...), clean(raw, secrets...)
+	s.tag, s.typ, s.text, s.raw = clean(tag, secrets...), typ, clean(text, secrets...), clean(strings.TrimPrefix(raw, tag+" "), secrets...)
+	if tag == "*" {
+		s.raw = "* " + s.raw
+	}
 	return s, true
 }
 

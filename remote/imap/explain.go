@@ -112,7 +112,7 @@ func oneOf(list, s string) bool {
 	return false
 }
 
-var connectionLimit = regexp.MustCompile(`mail_max_userip_connections=(\d{1,6})`)
+var connectionLimit = regexp.MustCompile(`mail_max_userip_connections=(\d{1,6})\b`)
 
 func (r *rule) explanation(text string) Explanation {
 	e := Explanation{Class: r.class, Meaning: r.means, Whose: r.whose, Next: r.next}
@@ -239,6 +239,9 @@ func explainNetwork(err error) Explanation {
 // ExplainLog explains a line which the host's imap process wrote to its log. ok is false for lines that mean nothing bad
 // or nothing known.
 func ExplainLog(line string) (x Explanation, ok bool) {
+	if strings.Contains(line, ": Info: ") {
+		return Explanation{}, false
+	}
 	for i := range logLines {
 		if logLines[i].text.MatchString(line) {
 			return logLines[i].explanation(line), true

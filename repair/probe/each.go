@@ -39,7 +39,7 @@ func (t *taker) each(ctx context.Context, only []uint32, read func(uids []uint32
 		case err == nil || !imap.Ended(err):
 			if err != nil {
 				if err := t.failed(ctx, err); err != nil {
-					t.unread(append(missing, open...), err)
+					t.unread(slices.Concat(missing, open), err)
 					return err
 				}
 			}
@@ -52,7 +52,9 @@ func (t *taker) each(ctx context.Context, only []uint32, read func(uids []uint32
 				t.mark(missing, reason(err))
 			}
 		default:
-			if suspect := suspect(err, batch, done); suspect != 0 {
+			if t.askedToRelogin(err) { // no message's fault, so far
+				size = t.o.Batch
+			} else if suspect := suspect(err, batch, done); suspect != 0 {
 				size = t.o.Batch
 				t.mark([]uint32{suspect}, reason(err))
 				missing = slices.DeleteFunc(missing, func(u uint32) bool { return u == suspect })
@@ -62,7 +64,7 @@ func (t *taker) each(ctx context.Context, only []uint32, read func(uids []uint32
 				t.mark(missing, reason(err))
 				missing, size = nil, t.o.Batch
 			}
-			open = append(missing, open...)
+			open = slices.Concat(missing, open)
 			if err := t.failed(ctx, err); err != nil {
 				t.unread(open, err)
 				return err
@@ -105,6 +107,16 @@ func suspect(err error, batch []uint32, done map[uint32]bool) uint32 {
 		return e.UID
 	}
 	return 0
+}
+
+// askedToRelogin reports whether the server, for the first time with this mailbox, only wants a new session, because it
+// has just made the index anew.
+func (t *taker) askedToRelogin(err error) bool {
+	if t.relogged || imap.Explain(err).Class != imap.ClassInconsistent {
+		return false
+	}
+	t.relogged = true
+	return true
 }
 
 func reason(err error) string {

@@ -6,6 +6,7 @@
 package probe
 
 import (
+	"regexp"
 	"time"
 
 	"dovemend/remote/imap"
@@ -65,8 +66,12 @@ func (r *Reading) OK() bool {
 
 const maxReplies = 200
 
+// timing is what Dovecot adds to its answers; it differs each time.
+var timing = regexp.MustCompile(` \([0-9.+ ]+ secs\)\.?$`)
+
 // addReply counts a text that is there already.
 func addReply(list []Reply, text string, x imap.Explanation) []Reply {
+	text = timing.ReplaceAllString(text, "")
 	for i := range list {
 		if list[i].Text == text {
 			list[i].Count++

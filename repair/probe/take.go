@@ -77,9 +77,11 @@ type taker struct {
 	logged  int  // bytes of conn's log already explained
 	listing *imap.Listing
 
-	r    *Reading
-	left int // reconnects left for this mailbox
-	at   map[uint32]int
+	r        *Reading
+	left     int            // reconnects left for this mailbox
+	at       map[uint32]int // index into r.Messages by UID
+	restarts int            // how often it was begun again
+	relogged bool           // the server asked once to log in again
 }
 
 func (t *taker) mailbox(ctx context.Context, name string) (*Reading, error) {
@@ -87,8 +89,16 @@ func (t *taker) mailbox(ctx context.Context, name string) (*Reading, error) {
 	t.r = &Reading{Mailbox: name, ServerName: name, Sorted: -1, Complete: true}
 	t.left = max(t.o.Reconnects, 0)
 	t.at = make(map[uint32]int)
-	for _, stage := range []func(context.Context) error{t.flags, t.sorted, t.dates, t.bodies} {
-		if err := stage(ctx); err != nil {
+	t.restarts, t.relogged = 0, false
+	stages := []func(context.Context) error{t.flags, t.sorted, t.dates, t.bodies}
+	for i := 0; i < len(stages); i++ {
+		err := stages[i](ctx)
+		if errors.Is(err, errChanged) {
+			t.r.Messages, t.at = nil, make(map[uint32]int)
+			i = -1
+			continue
+		}
+		if err != nil {
 			t.r.Complete = false
 			t.collect()
 			if errors.Is(err, errGivenUp) || errors.Is(err, errClosed) {
@@ -100,6 +110,9 @@ func (t *taker) mailbox(ctx context.Context, name string) (*Reading, error) {
 	t.collect()
 	return t.r, nil
 }
+
+// errChanged: the mailbox is not the one whose UIDs were read; begin again.
+var errChanged = errors.New("mailbox was made anew meanwhile")
 
 // errClosed: this mailbox cannot be opened.
 var errClosed = errors.New("mailbox cannot be opened")
@@ -117,8 +130,8 @@ func (t *taker) open(ctx context.Context) error {
 			return nil
 		}
 		err := t.examine(ctx)
-		if err == nil {
-			return nil
+		if err == nil || err == errChanged {
+			return err
 		}
 		if err := t.failed(ctx, err); err != nil {
 			return err
@@ -149,13 +162,22 @@ func (t *taker) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	changed := false
 	if v := t.r.UIDValidity; v != 0 && v != e.UIDValidity {
 		t.reply(fmt.Sprintf("UIDVALIDITY was %d and is now %d", v, e.UIDValidity), imap.ExplainReply("* BYE Mailbox UIDVALIDITY changed"))
-		t.r.Messages, t.at = nil, make(map[uint32]int)
+		changed = true
 	}
+	// A rebuild can bring messages back. New mail looks the same, and reading again does no harm.
+	changed = changed || len(t.r.Messages) > 0 && int(e.Exists) > len(t.r.Messages)
 	t.opened, t.r.Opened = true, true
 	t.r.UIDValidity, t.r.UIDNext, t.r.Exists = e.UIDValidity, e.UIDNext, int(e.Exists)
-	return nil
+	if !changed || len(t.r.Messages) == 0 {
+		return nil
+	}
+	if t.restarts++; t.restarts > 3 {
+		return errGivenUp
+	}
+	return errChanged
 }
 
 // failed notes what the server said. It returns nil where reading can go on: on the same connection, or, when that is
