@@ -26,9 +26,9 @@ const (
 // seen and 5 with the keyword Work, after 5 were expunged and 10 moved to Archive/2020.
 type Shape struct {
 	Seed                       uint64
-	Inbox, Seen, Work          int    // messages left in INBOX, how many are seen, how many have the keyword Work
-	Expunged, Moved, Copied    int    // from INBOX: removed, moved to Archive/2020, copied to Sent
-	InSent, InUmlauts, InAside int    // messages appended to Sent, Entwürfe/Größe, Archive/2020
+	Inbox, Seen, Work          int // messages left in INBOX, how many are seen, how many have the keyword Work
+	Expunged, Moved, Copied    int // from INBOX: removed, moved to Archive/2020, copied to Sent
+	InSent, InUmlauts, InAside int // messages appended to Sent, Entwürfe/Größe, Archive/2020
 	// MailRoot, if given, makes Fill go on changing flags until that many folders under it have a dovecot.index.log.2:
 	// those of the mailboxes in Rotate, by default of all with mail.
 	MailRoot string
