@@ -133,8 +133,10 @@ func rollForward(dst *os.Root) error {
 			placed = append(placed, m.To)
 		}
 	}
-	if err := syncAll(dst, placed); err != nil {
-		return local(err)
+	if len(moves) > 0 {
+		if err := syncAll(dst, placed); err != nil {
+			return local(err)
+		}
 	}
 	if err := dst.Rename(nextName, manifestName); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return local(err)

@@ -19,7 +19,7 @@ const (
 )
 
 // list asks the source for its entries and keeps those that can be, sorted by path. What the host says is checked
-// here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only.
+// here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).
 func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Entry, refused []Refused, err error) {
 	refuse := func(p store.RelPath, why string) {
 		if len(refused) < maxRefused {
@@ -36,7 +36,7 @@ func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Ent
 			return ErrTooMany
 		}
 		if why := impossible(&e); why != "" {
-			refuse(e.Path[:min(len(e.Path), maxPathLen)], why)
+			refuse(e.Path[:min(len(e.Path), 512)], why)
 			return nil
 		}
 		if !aside && beneath([]store.RelPath{asideDir}, e.Path) {
@@ -103,7 +103,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// inTreeOrder puts what is beneath a directory right after it.
+// inTreeOrder puts what is beneath a directory right after it, and of one name the directory first.
 func inTreeOrder(a, b Entry) int {
 	x, y := string(a.Path), string(b.Path)
 	if x == "." || y == "." {
@@ -120,6 +120,9 @@ func inTreeOrder(a, b Entry) int {
 			}
 			return int(cx) - int(cy)
 		}
+	}
+	if len(x) == len(y) {
+		return boolCompare(a.Type != fs.ModeDir, b.Type != fs.ModeDir)
 	}
 	return len(x) - len(y)
 }
