@@ -43,10 +43,10 @@ func judge(t *testing.T, tree fakeTree, r *Root, rel string, class Class, remove
 	return ""
 }
 
-// TestGuardPassesNothingHostile puts 300,000 generated paths to the guard on a tree in memory, half for removal and half for writing,
+// TestGuardPassesNothingHostile puts 120,000 generated paths to the guard on a tree in memory, half for removal and half for writing,
 // and holds what passes against an oracle.
 func TestGuardPassesNothingHostile(t *testing.T) {
-	const each = 150_000
+	const each = 60_000
 	tree := newFakeTree()
 	for _, lazy := range []bool{false, true} {
 		rng := rand.New(rand.NewPCG(1, 2))
