@@ -19,8 +19,7 @@ import (
 // symbolic links, Lstat and ReadDir do not. It is safe for concurrent use, and a lost connection is made anew once for what
 // was asked when it was lost.
 //
-// Everything it gives is the host's word. A listing is refused as a whole when it holds a name that cannot be a file's, or one
-// name twice.
+// Everything it gives is the host's word. A listing is refused as a whole when it holds a name that cannot be a file's.
 type FS struct {
 	h   *Host
 	ctx context.Context
@@ -144,11 +143,8 @@ func (f *FS) entries(dir string, raw []os.FileInfo) ([]fs.DirEntry, error) {
 		entries = append(entries, fs.FileInfoToDirEntry(info))
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for i := 1; i < len(entries); i++ {
-		if entries[i].Name() == entries[i-1].Name() {
-			return nil, fmt.Errorf("%w: it holds %.100q twice", errBadListing, entries[i].Name())
-		}
-	}
+	// A directory that changes while it is read may be listed twice over, also by an honest host (seen with OpenSSH on ext4).
+	entries = slices.CompactFunc(entries, func(a, b fs.DirEntry) bool { return a.Name() == b.Name() })
 	return entries, nil
 }
 
