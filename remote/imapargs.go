@@ -25,12 +25,12 @@ func (f foundIMAP) args23(s IMAPSpec) []string {
 	if s.Layout == "maildir" && s.LayoutFS {
 		location += ":LAYOUT=fs"
 	}
-	return f.settings([]string{"-c", "/dev/null"}, "mail_location="+location, "namespace=inbox")
+	return f.settings([]string{"-c", "/dev/null"}, "mail_location="+location, "namespace=inbox", "namespace/inbox/inbox=yes", "namespace/inbox/separator=/")
 }
 
 // args24 is for Dovecot 2.4. Without a configuration it would offer no capability at all, so they are named.
 func (f foundIMAP) args24(s IMAPSpec) []string {
-	more := []string{"mail_driver=" + s.Layout, "mail_path=" + s.MailRoot,
+	more := []string{"mail_driver=" + s.Layout, "mail_path=" + s.MailRoot, "namespace_separator=/",
 		"imap_capability=IMAP4rev1 SASL-IR ID ENABLE IDLE SORT MULTIAPPEND UNSELECT CHILDREN NAMESPACE UIDPLUS LIST-EXTENDED ESEARCH WITHIN LIST-STATUS MOVE LITERAL+"}
 	if s.Layout == "maildir" {
 		layout := "maildir++"
@@ -42,14 +42,14 @@ func (f foundIMAP) args24(s IMAPSpec) []string {
 	return f.settings([]string{"-O"}, more...)
 }
 
-// settings are those both take alike. Variables ("%u") in what -o gives are not expanded by either. A message that cannot be read is answered with NO, so that one connection can
-// read all the others; files are read, not mapped, for the store may be on NFS.
+// settings are those both take alike. Variables ("%u") in what -o gives are not expanded by either. A message that cannot
+// be read is answered with NO, so that one connection can read all the others; files are read, not mapped, for the store
+// may be on NFS.
 func (f foundIMAP) settings(args []string, more ...string) []string {
 	all := append([]string{"log_path=/dev/stderr", "first_valid_uid=1", "mmap_disable=yes", "imap_fetch_failure=no-after"}, more...)
 	if f.lockMethod != "" {
 		all = append(all, "lock_method="+f.lockMethod)
 	}
-	all = append(all, "namespace/inbox/inbox=yes", "namespace/inbox/separator=/")
 	for _, s := range all {
 		args = append(args, "-o", s)
 	}

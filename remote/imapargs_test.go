@@ -9,13 +9,13 @@ import (
 func TestIMAPArgumentsQuoteTheMailRoot(t *testing.T) {
 	s := IMAPSpec{Layout: "maildir", MailRoot: "/h/a:b%u c", LayoutFS: true}
 	old := foundIMAP{lockMethod: "dotlock"}.args23(s)
-	for _, want := range []string{"mail_location=maildir:/h/a::b%u c:LAYOUT=fs", "lock_method=dotlock", "log_path=/dev/stderr", "first_valid_uid=1"} {
+	for _, want := range []string{"mail_location=maildir:/h/a::b%u c:LAYOUT=fs", "lock_method=dotlock", "log_path=/dev/stderr", "first_valid_uid=1", "namespace/inbox/separator=/"} {
 		if !slices.Contains(old, want) {
 			t.Errorf("arguments for 2.3 lack %q: %q", want, old)
 		}
 	}
 	modern := foundIMAP{}.args24(s)
-	for _, want := range []string{"-O", "mail_driver=maildir", "mail_path=/h/a:b%u c", "mailbox_list_layout=fs"} {
+	for _, want := range []string{"-O", "mail_driver=maildir", "mail_path=/h/a:b%u c", "mailbox_list_layout=fs", "namespace_separator=/"} {
 		if !slices.Contains(modern, want) {
 			t.Errorf("arguments for 2.4 lack %q: %q", want, modern)
 		}
