@@ -57,8 +57,8 @@ type Host interface {
 	// Lstat looks at paths, many at a time. yield is called once for each, one at a time, in any order; its error
 	// wraps fs.ErrNotExist where nothing is there. The error returned is that of the connection or of ctx.
 	Lstat(ctx context.Context, paths []store.RelPath, yield func(i int, f Found, err error)) error
-	// Sum reads a file and gives its SHA-256 in hex.
-	Sum(ctx context.Context, p store.RelPath) (string, error)
+	// Sums reads files, many at a time, and gives their SHA-256 in hex. yield is called as Lstat calls it.
+	Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum string, err error)) error
 }
 
 // Act does prepared steps. open gives the bytes of a put. report is called once for each step that was begun, one at a
@@ -95,7 +95,7 @@ func batch(steps []plan.Step, i int) int {
 
 func together(s plan.Step) bool {
 	switch s.Op {
-	case plan.OpRemove:
+	case plan.OpRemove, plan.OpPut:
 		return s.Class == plan.ClassMailboxFile
 	case plan.OpRename:
 		return s.Class == plan.ClassMailboxFile || s.ToClass == plan.ClassMailboxFile

@@ -102,18 +102,43 @@ func (a *applying) expect(ctx context.Context, todo []plan.Step) error {
 		if s.Op == plan.OpRename && !to[i].absent() {
 			return changed(s, "something stands where it is to go")
 		}
-		if !rehash(s) {
-			continue
-		}
-		sum, err := a.Host.Sum(ctx, s.Path)
-		if err != nil {
-			return &StepError{Step: s, Err: err}
-		}
-		if sum != s.Expect.SHA256 {
+	}
+	sums, err := a.sums(ctx, todo, rehash)
+	if err != nil {
+		return err
+	}
+	for i, s := range todo {
+		if rehash(s) && sums[i] != s.Expect.SHA256 {
 			return changed(s, "its bytes have changed")
 		}
 	}
 	return nil
+}
+
+// sums reads the files at the Path of those steps that want it.
+func (a *applying) sums(ctx context.Context, steps []plan.Step, want func(plan.Step) bool) ([]string, error) {
+	sums := make([]string, len(steps))
+	var paths []store.RelPath
+	var of []int
+	for i, s := range steps {
+		if want(s) {
+			paths, of = append(paths, s.Path), append(of, i)
+		}
+	}
+	if len(paths) == 0 {
+		return sums, nil
+	}
+	var failed error
+	err := a.Host.Sums(ctx, paths, func(i int, sum string, err error) {
+		if err != nil && failed == nil {
+			failed = &StepError{Step: steps[of[i]], Err: err}
+		}
+		sums[of[i]] = sum
+	})
+	if err != nil {
+		return nil, a.refused(steps, err)
+	}
+	return sums, failed
 }
 
 func rehash(s plan.Step) bool {
@@ -164,10 +189,18 @@ func (a *applying) settle(ctx context.Context, todo []plan.Step) ([]plan.Step, e
 	if err != nil {
 		return nil, err
 	}
+	whole := map[int]bool{} // puts of which there is something that may be it
+	for i, s := range open {
+		whole[s.Seq] = s.Op == plan.OpPut && at[i].err == nil && at[i].Type == 0 && at[i].Size == s.Size
+	}
+	sums, err := a.sums(ctx, open, func(s plan.Step) bool { return whole[s.Seq] })
+	if err != nil {
+		return nil, err
+	}
 	var records []record
 	var done []plan.Step
 	for i, s := range open {
-		is, err := a.happened(ctx, s, at[i], to[i])
+		is, err := happened(s, at[i], to[i], sums[i])
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +221,7 @@ func (a *applying) settle(ctx context.Context, todo []plan.Step) ([]plan.Step, e
 }
 
 // happened decides whether a step that was begun has been done. What fits neither before nor after is [ErrChanged].
-func (a *applying) happened(ctx context.Context, s plan.Step, at, to look) (bool, error) {
+func happened(s plan.Step, at, to look, sum string) (bool, error) {
 	switch s.Op {
 	case plan.OpRemove, plan.OpRemoveDir:
 		return at.absent(), nil
@@ -205,13 +238,6 @@ func (a *applying) happened(ctx context.Context, s plan.Step, at, to look) (bool
 	case plan.OpPut:
 		if at.absent() {
 			return false, nil
-		}
-		if at.Type != 0 || at.Size != s.Size {
-			return false, changed(s, "something else stands there")
-		}
-		sum, err := a.Host.Sum(ctx, s.Path)
-		if err != nil {
-			return false, &StepError{Step: s, Err: err}
 		}
 		if sum != s.SHA256 {
 			return false, changed(s, "something else stands there")

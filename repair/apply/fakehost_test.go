@@ -287,9 +287,12 @@ func (f *fakeHost) Lstat(_ context.Context, paths []store.RelPath, yield func(in
 	return nil
 }
 
-func (f *fakeHost) Sum(_ context.Context, p store.RelPath) (string, error) {
-	if err := f.ask("read", p); err != nil {
-		return "", err
+func (f *fakeHost) Sums(_ context.Context, paths []store.RelPath, yield func(int, string, error)) error {
+	for i, p := range paths {
+		if err := f.ask("read", p); err != nil {
+			return err
+		}
+		yield(i, sumOf(f.at[p].data), nil)
 	}
-	return sumOf(f.at[p].data), nil
+	return nil
 }

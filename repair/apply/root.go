@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dovemend/remote"
 	"dovemend/repair/plan"
@@ -31,6 +32,8 @@ func (o *rootHost) Prepare(ctx context.Context, steps []plan.Step) (Act, error) 
 		return o.remove(ctx, steps)
 	case plan.OpRename:
 		return o.rename(ctx, steps)
+	case plan.OpPut:
+		return o.puts(ctx, steps)
 	default:
 		if len(steps) != 1 {
 			return nil, fmt.Errorf("%d steps of kind %s at once", len(steps), s.Op)
@@ -89,18 +92,34 @@ func (o *rootHost) one(ctx context.Context, s plan.Step) (Act, error) {
 		return alone(func(ctx context.Context) error { return o.root.Mkdir(ctx, p, attr) }), nil
 	case plan.OpSetAttr:
 		return alone(func(ctx context.Context) error { return o.root.SetAttr(ctx, p, attr) }), nil
-	case plan.OpPut:
-		temp, err := o.root.GuardWrite(ctx, string(s.Temp), remote.ClassTemp)
-		if err != nil {
-			return nil, &StepError{Step: s, Err: err}
-		}
-		return func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
-			err := o.put(ctx, s, temp, p, attr, open)
-			report(0, err)
-			return err
-		}, nil
 	}
 	return nil, &StepError{Step: s, Err: fmt.Errorf("no such kind of step: %q", s.Op)}
+}
+
+func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Act, error) {
+	to, temp := make([]remote.WritablePath, len(steps)), make([]remote.WritablePath, len(steps))
+	refused := firstError{}
+	err := o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
+		func(i int, p remote.WritablePath, err error) { to[i] = p; refused.add(i, err) })
+	if err := refused.of(steps, err); err != nil {
+		return nil, err
+	}
+	err = o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Temp }), remote.ClassTemp,
+		func(i int, p remote.WritablePath, err error) { temp[i] = p; refused.add(i, err) })
+	if err := refused.of(steps, err); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		var mu sync.Mutex
+		return each(ctx, len(steps), transfers, func(i int) error {
+			s := steps[i]
+			err := o.put(ctx, s, temp[i], to[i], remote.Attr{Mode: s.Mode, MTime: s.MTime}, open)
+			mu.Lock()
+			defer mu.Unlock()
+			report(i, err)
+			return err
+		})
+	}, nil
 }
 
 func (o *rootHost) put(ctx context.Context, s plan.Step, temp, to remote.WritablePath, attr remote.Attr, open func(plan.Step) (io.ReadCloser, error)) error {
@@ -158,43 +177,42 @@ func (f *firstError) of(steps []plan.Step, all error) error {
 	return all
 }
 
-// lookers is how many paths are looked at at one time.
-const lookers = 128
+// How many files are looked at, and how many read or written, at one time. Each that is written needs some MiB of memory.
+const (
+	lookers   = 128
+	transfers = 32
+)
 
 // Lstat looks at paths, many at a time.
 func (o *rootHost) Lstat(ctx context.Context, paths []store.RelPath, yield func(i int, f Found, err error)) error {
 	fsys := o.h.FS(ctx)
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(lookers, len(paths)) {
-		wg.Go(func() {
-			for i := range next {
-				var f Found
-				fi, err := fsys.Lstat(o.inFS(paths[i]))
-				if err == nil {
-					f = Found{Type: fi.Mode().Type(), Mode: fi.Mode() &^ fi.Mode().Type(), Size: fi.Size(), MTime: fi.ModTime()}
-				}
-				mu.Lock()
-				yield(i, f, err)
-				mu.Unlock()
-			}
-		})
-	}
-	for i := range paths {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return ctx.Err()
+	return each(ctx, len(paths), lookers, func(i int) error {
+		var f Found
+		fi, err := fsys.Lstat(o.inFS(paths[i]))
+		if err == nil {
+			f = Found{Type: fi.Mode().Type(), Mode: fi.Mode() &^ fi.Mode().Type(), Size: fi.Size(), MTime: fi.ModTime()}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		yield(i, f, err)
+		return nil
+	})
 }
 
-func (o *rootHost) inFS(p store.RelPath) string {
-	return strings.TrimPrefix(path.Join(o.root.Dir(), string(p)), "/")
+// Sums reads the files and hashes them here.
+func (o *rootHost) Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum string, err error)) error {
+	var mu sync.Mutex
+	return each(ctx, len(paths), transfers, func(i int) error {
+		sum, err := o.sum(ctx, paths[i])
+		mu.Lock()
+		defer mu.Unlock()
+		yield(i, sum, err)
+		return nil
+	})
 }
 
-// Sum reads the file and hashes it here.
-func (o *rootHost) Sum(ctx context.Context, p store.RelPath) (string, error) {
+func (o *rootHost) sum(ctx context.Context, p store.RelPath) (string, error) {
 	f, err := o.h.FS(ctx).Open(o.inFS(p))
 	if err != nil {
 		return "", err
@@ -205,4 +223,42 @@ func (o *rootHost) Sum(ctx context.Context, p store.RelPath) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func (o *rootHost) inFS(p store.RelPath) string {
+	return strings.TrimPrefix(path.Join(o.root.Dir(), string(p)), "/")
+}
+
+// each does work 0 to n-1, at most so many at one time. After the first error, or when ctx has ended, no more is begun.
+func each(ctx context.Context, n, parallel int, work func(i int) error) error {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		next  atomic.Int64
+		over  atomic.Bool
+	)
+	for range min(n, parallel) {
+		wg.Go(func() {
+			for !over.Load() && ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := work(i); err != nil {
+					over.Store(true)
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if first != nil {
+		return first
+	}
+	return ctx.Err()
 }

@@ -38,7 +38,7 @@ type bed struct {
 
 func newBed(t *testing.T, layout store.Layout, messages int) *bed {
 	t.Helper()
-	home, err := filepath.EvalSymlinks(t.TempDir())
+	home, err := filepath.EvalSymlinks(stateDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func times(tree string) string {
 func TestOverSFTPConnectionCutMidwayIsResumedOnANewOne(t *testing.T) {
 	for _, layout := range []store.Layout{store.SDBox, store.Maildir} {
 		t.Run(string(layout), func(t *testing.T) {
-			b := newBed(t, layout, 1200)
+			b := newBed(t, layout, 800)
 			original := b.tree()
 			w := b.repair(plan.Clear, false)
 			var acts atomic.Int64
@@ -290,7 +290,7 @@ func TestOverSFTPConnectionCutMidwayIsResumedOnANewOne(t *testing.T) {
 			}
 			resume := func(w *work) {
 				t.Helper()
-				cutAt(700)
+				cutAt(600)
 				out, err := w.e.Apply(context.Background())
 				if err == nil || !out.Changed || out.Complete() || out.Done == 0 {
 					t.Fatalf("cut: %+v, %v", out, err)
