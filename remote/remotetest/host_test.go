@@ -56,9 +56,7 @@ func TestDovecotDoesToDamageWhatIsKnown(t *testing.T) {
 	}{
 		// The four messages that are also in Sent are in some mailbox: the rebuild does not bring them back to INBOX.
 		{"mdbox", "index-missing", [3]int{41, 0, 0}},
-		{"sdbox", "index-missing", [3]int{45, 0, 0}},
 		{"sdbox", "index-header-garbage", [3]int{0, 0, 0}},
-		{"mdbox", "index-empty", [3]int{0, 0, 0}},
 		{"maildir", "cache-garbage", [3]int{45, 22, 5}},
 	} {
 		t.Run(c.layout+"/"+c.kind, func(t *testing.T) {
@@ -85,19 +83,33 @@ func TestEveryDamageFitsRealFiles(t *testing.T) {
 	for _, layout := range []string{"mdbox", "sdbox", "maildir"} {
 		t.Run(layout, func(t *testing.T) {
 			h := Real(t, Options{Options: realhost.Options{Layout: layout, RotateLogs: true, NoSSHD: true}, Fill: &fill.Shape{}})
-			for _, kind := range damage.Kinds(layout) {
-				copied := filepath.Join(t.TempDir(), "root")
-				if out, err := exec.Command("cp", "-a", h.MailRoot(), copied).CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
+			pristine := make(map[string][]byte)
+			err := filepath.WalkDir(h.MailRoot(), func(path string, e fs.DirEntry, err error) error {
+				if err == nil && e.Type().IsRegular() {
+					pristine[path], err = os.ReadFile(path)
 				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, kind := range damage.Kinds(layout) {
 				for _, box := range []string{"INBOX", "Archive/2020", fill.StorageName("Entwürfe/Größe")} {
-					if strings.HasPrefix(kind, "message-") && layout == "mdbox" || strings.HasPrefix(kind, "map-") || kind == "message-missing" {
-						if box != "INBOX" { // done once: the storage is shared
-							continue
-						}
+					files, err := damage.Do(damage.Target{MailRoot: h.MailRoot(), Layout: layout, Mailbox: box}, kind, 1)
+					if err != nil {
+						t.Errorf("%s of %s: %v", kind, box, err)
 					}
-					if _, err := damage.Do(damage.Target{MailRoot: copied, Layout: layout, Mailbox: box}, kind, 1); err != nil {
-						t.Errorf("%s: %v", box, err)
+					for _, path := range files { // for the next one
+						old, known := pristine[path]
+						if !known {
+							t.Fatalf("%s of %s: %s was not there before", kind, box, path)
+						}
+						if err := os.WriteFile(path, old, 0o600); err != nil {
+							t.Fatal(err)
+						}
+						if err := os.Chmod(path, 0o600); err != nil {
+							t.Fatal(err)
+						}
 					}
 				}
 			}

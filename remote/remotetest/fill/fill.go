@@ -95,6 +95,7 @@ func (c *client) fill(s Shape) error {
 	for i, n := range r.Perm(len(kept)) {
 		work[kept[n]] = i < s.Work
 	}
+	var appends []string
 	for i, m := range mails {
 		box := Inbox
 		switch {
@@ -114,9 +115,10 @@ func (c *client) fill(s Shape) error {
 				}
 			}
 		}
-		if err := c.append(box, append(flags, m.Keywords...), m); err != nil {
-			return err
-		}
+		appends = append(appends, c.append(box, append(flags, m.Keywords...), m))
+	}
+	if err := c.all(appends); err != nil {
+		return err
 	}
 	if _, err := c.do("SELECT INBOX"); err != nil {
 		return err
@@ -153,14 +155,13 @@ func uids(numbers []int, want func(int) bool) string {
 	return strings.Join(set, ",")
 }
 
-// append adds a message; one with NUL bytes as a literal8 (RFC 3516).
-func (c *client) append(box string, flags []string, m mailgen.Mail) error {
+// append is the command that adds a message; one with NUL bytes goes as a literal8 (RFC 3516).
+func (c *client) append(box string, flags []string, m mailgen.Mail) string {
 	mark := ""
 	if bytes.IndexByte(m.Bytes, 0) >= 0 {
 		mark = "~"
 	}
-	_, err := c.do("APPEND %s (%s) \"%s\" %s{%d+}\r\n%s", c.name(box), strings.Join(flags, " "), m.Date.Format("02-Jan-2006 15:04:05 -0700"), mark, len(m.Bytes), m.Bytes)
-	return err
+	return fmt.Sprintf("APPEND %s (%s) \"%s\" %s{%d+}\r\n%s", c.name(box), strings.Join(flags, " "), m.Date.Format("02-Jan-2006 15:04:05 -0700"), mark, len(m.Bytes), m.Bytes)
 }
 
 // rotate changes a flag to and fro until Dovecot has rotated the logs of all mailboxes with mail in them.
@@ -183,17 +184,11 @@ func (c *client) rotate(ctx context.Context, s Shape) error {
 		case <-time.After(1100 * time.Millisecond):
 		}
 		for _, box := range all {
-			if _, err := c.do("SELECT %s", c.name(box)); err != nil {
-				return err
-			}
+			commands := []string{"SELECT " + c.name(box)}
 			for range 40 {
-				for _, sign := range []string{"+", "-"} {
-					if _, err := c.do(`UID STORE 1:* %sFLAGS.SILENT ($MDNSent)`, sign); err != nil {
-						return err
-					}
-				}
+				commands = append(commands, "UID STORE 1:* +FLAGS.SILENT ($MDNSent)", "UID STORE 1:* -FLAGS.SILENT ($MDNSent)")
 			}
-			if _, err := c.do("CLOSE"); err != nil {
+			if err := c.all(append(commands, "CLOSE")); err != nil {
 				return err
 			}
 		}

@@ -138,6 +138,40 @@ func (c *client) each(yield func(string) error, format string, args ...any) erro
 	}
 }
 
+// all sends commands without waiting for the answer to one before it sends the next; the first that fails is told.
+func (c *client) all(commands []string) error {
+	written := make(chan error, 1)
+	first := c.tag + 1
+	go func() {
+		w := bufio.NewWriterSize(c.conn, 64<<10)
+		for i, command := range commands {
+			if _, err := fmt.Fprintf(w, "a%d %s\r\n", first+i, command); err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- w.Flush()
+	}()
+	c.tag += len(commands)
+	for i, command := range commands {
+		tag := fmt.Sprintf("a%d ", first+i)
+		for {
+			l, err := c.line()
+			if err == nil && (strings.HasPrefix(l, "* BYE") || strings.HasPrefix(l, tag) && !strings.HasPrefix(l, tag+"OK")) {
+				err = errors.New(l)
+			}
+			if err != nil {
+				short, _, _ := strings.Cut(command, "\r\n")
+				return errors.Join(fmt.Errorf("%s: %w", short, err), c.conn.Close(), <-written)
+			}
+			if strings.HasPrefix(l, tag) {
+				break
+			}
+		}
+	}
+	return <-written
+}
+
 func quoted(s string) string {
 	return `"` + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`) + `"`
 }

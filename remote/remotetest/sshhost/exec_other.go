@@ -4,6 +4,7 @@ package sshhost
 
 import (
 	"context"
+	"os/exec"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -14,3 +15,5 @@ const canRun = false
 func (h *Host) command(context.Context, string, string, ssh.Channel) (func() int, func(string)) {
 	return nil, nil
 }
+
+func ownGroup(*exec.Cmd) {}

@@ -20,6 +20,9 @@ import (
 // canRun says whether this system can run commands for a login.
 const canRun = true
 
+// ownGroup makes cmd start in a process group of its own.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
 // systemPath is where commands are looked for, as sshd's default is.
 const systemPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 

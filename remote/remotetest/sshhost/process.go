@@ -82,6 +82,7 @@ func (h *Host) Spawn(o ProcessOptions) (pid int, err error) {
 		mode = childStubborn
 	}
 	cmd := &exec.Cmd{Path: exe, Args: []string{o.Title}, Env: append(os.Environ(), childEnv+"="+mode, commEnv+"="+comm)}
+	ownGroup(cmd) // a Ctrl-C at the terminal is for this program only
 	// The child reads its standard input and ends with it, so it ends with this process however that ends.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
