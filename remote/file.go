@@ -251,8 +251,11 @@ func (f *file) head() (*chunk, error) {
 		if f.fs.ctx.Err() != nil || f.link.lost() == nil {
 			return nil, err
 		}
-		if err := f.reopen(); err != nil {
-			return nil, err
+		if again := f.reopen(); again != nil {
+			if errors.Is(again, ErrDisconnected) {
+				return nil, again
+			}
+			return nil, fmt.Errorf("%w; opened again: %w", err, again)
 		}
 	}
 }

@@ -189,6 +189,9 @@ func (i *fileInfo) Sys() any           { return &i.stat }
 
 // newFileInfo checks what the host told. A file whose type it did not tell is irregular: neither read nor followed.
 func newFileInfo(name string, raw os.FileInfo) (*fileInfo, error) {
+	if raw == nil {
+		return nil, errors.New("the host tells nothing of it")
+	}
 	i := &fileInfo{name: name, size: raw.Size(), mode: raw.Mode(), mtime: raw.ModTime(), stat: Stat{UID: -1, GID: -1}}
 	if i.size < 0 {
 		return nil, errors.New("the host tells an impossible size")

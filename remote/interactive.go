@@ -107,7 +107,7 @@ func (a *login) challenge(at *attempt) ssh.KeyboardInteractiveChallenge {
 }
 
 func (a *login) question(name, instruction, q string, echo bool) (string, error) {
-	prompt := fmt.Sprintf("%s@%s asks: %s", Safe(a.hop.user), Safe(a.hop.alias), question(q))
+	prompt := fmt.Sprintf("%s@%s asks: %s", Safe(a.hop.user), Safe(a.hop.alias), promptText(q))
 	if text := strings.TrimSpace(name + " " + instruction); text != "" {
 		prompt = fmt.Sprintf("%s@%s says: %s\n%s", Safe(a.hop.user), Safe(a.hop.alias), safeText(text, 1000, true), prompt)
 	}
@@ -122,8 +122,8 @@ func (a *login) question(name, instruction, q string, echo bool) (string, error)
 	return s, nil
 }
 
-// question makes the host's prompt safe and takes the colon off its end, which the terminal's side adds.
-func question(q string) string {
+// promptText makes the host's prompt safe and takes the colon off its end, which the terminal's side adds.
+func promptText(q string) string {
 	return safeText(strings.TrimRight(strings.TrimSpace(q), ": "), 300, false)
 }
 

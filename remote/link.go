@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -20,9 +21,10 @@ type link struct {
 	done   chan struct{}
 	slots  chan struct{} // one for each running command
 
-	once  sync.Once
-	mu    sync.Mutex
-	cause error
+	once    sync.Once
+	mu      sync.Mutex
+	cause   error
+	hostile atomic.Bool // ended for what the host did: not to be made anew
 
 	sftpMu sync.Mutex
 	sftpc  *sftp.Client
@@ -119,7 +121,10 @@ func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
 			ch <- result{nil, err}
 			return
 		}
-		tap := newSFTPTap(out, in)
+		tap := newSFTPTap(out, in, func(err error) {
+			l.hostile.Store(true)
+			l.close(fmt.Errorf("%w: ended for what the host did: %w", ErrDisconnected, err))
+		})
 		c, err := sftp.NewClientPipe(tap, tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
 		ch <- result{c, err}
 	}()

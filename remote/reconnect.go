@@ -38,7 +38,7 @@ func (h *Host) readable(ctx context.Context) (*link, error) {
 		return l, nil
 	}
 	h.mu.Lock()
-	final := h.closed || h.dead != nil
+	final := h.closed || h.dead != nil || h.now.hostile.Load()
 	h.mu.Unlock()
 	if final {
 		return nil, err

@@ -11,49 +11,64 @@ import (
 
 // Packet types of SFTP version 3 that the tap looks at.
 const (
-	fxpClose   = 4
-	fxpReaddir = 12
-	fxpData    = 103
-	fxpName    = 104
+	fxpOpen     = 3
+	fxpClose    = 4
+	fxpRead     = 5
+	fxpLstat    = 7
+	fxpFstat    = 8
+	fxpOpendir  = 11
+	fxpReaddir  = 12
+	fxpRealpath = 16
+	fxpStat     = 17
+	fxpReadlink = 19
+	fxpExtended = 200
+	fxpStatus   = 101
+	fxpData     = 103
+	fxpName     = 104
 )
 
 // listingLimit bounds what one directory's listing may bring, in bytes on the line: about two million files.
-const listingLimit = 512 << 20
+var listingLimit int64 = 512 << 20
 
 // errBadListing: the host listed what cannot be in a directory.
 var errBadListing = errors.New("the host's listing is not to be trusted")
 
 // sftpTap stands between the SFTP library and the channel and watches for what the library lets a hostile server do:
-// list a directory without end, hide a "/" in a listed name (the library cuts it off), or answer a read with nothing for ever.
-// Each of these ends the session. It also keeps the channel's end-of-file, which an SFTP write can give once
-// the connection is gone, from being taken for the end of a file.
+// list a directory without end, hide a "/" in a listed name (the library cuts it off), answer a read with nothing for ever, or a question
+// with a mere "OK", of which the library makes an answer that is nil. Each of these ends the session. It also keeps the channel's
+// end-of-file, which an SFTP write can give once the connection is gone, from being taken for the end of a file.
 type sftpTap struct {
-	r io.Reader
-	w io.WriteCloser
+	r   io.Reader
+	w   io.WriteCloser
+	bad func(error) // called before the session ends for the host's fault
 
 	in, out frames
 
 	mu      sync.Mutex
-	pending map[uint32]string // READDIR requests on their way, to their handle
-	listed  map[string]int64  // bytes listed so far of each open directory
+	pending map[uint32]question // on their way
+	listed  map[string]int64    // bytes listed so far of each open directory
 }
 
-func newSFTPTap(r io.Reader, w io.WriteCloser) *sftpTap {
-	t := &sftpTap{r: r, w: w, pending: map[uint32]string{}, listed: map[string]int64{}}
+// question is a request that "OK" does not answer.
+type question struct {
+	kind   byte
+	handle string // of READDIR
+}
+
+func newSFTPTap(r io.Reader, w io.WriteCloser, bad func(error)) *sftpTap {
+	t := &sftpTap{r: r, w: w, bad: bad, pending: map[uint32]question{}, listed: map[string]int64{}}
 	t.out = frames{keep: func(kind byte) int {
-		if kind == fxpReaddir || kind == fxpClose {
-			return 4096
+		switch kind {
+		case fxpReaddir, fxpClose, fxpExtended:
+			return 1024
 		}
-		return 0
+		return 4
 	}, whole: t.request}
 	t.in = frames{keep: func(kind byte) int {
-		switch kind {
-		case fxpName:
+		if kind == fxpName {
 			return 1 << 20
-		case fxpData:
-			return 9
 		}
-		return 0
+		return 8
 	}, whole: t.reply}
 	return t
 }
@@ -61,6 +76,7 @@ func newSFTPTap(r io.Reader, w io.WriteCloser) *sftpTap {
 func (t *sftpTap) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	if bad := t.in.feed(p[:n]); bad != nil {
+		t.bad(bad)
 		return 0, bad
 	}
 	return n, err
@@ -79,51 +95,55 @@ func (t *sftpTap) Write(p []byte) (int, error) {
 
 func (t *sftpTap) Close() error { return t.w.Close() }
 
-// request remembers which directory a READDIR belongs to.
+// request remembers what was asked.
 func (t *sftpTap) request(kind byte, body []byte) error {
-	if len(body) < 8 {
+	if len(body) < 4 {
 		return nil
 	}
-	id, handle := binary.BigEndian.Uint32(body), string(body[8:])
+	id, rest := binary.BigEndian.Uint32(body), body[4:]
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch kind {
+	case fxpOpen, fxpRead, fxpLstat, fxpFstat, fxpOpendir, fxpRealpath, fxpStat, fxpReadlink:
+		t.pending[id] = question{kind: kind}
 	case fxpReaddir:
-		t.pending[id] = handle
+		t.pending[id] = question{kind: kind, handle: string(rest)}
+	case fxpExtended:
+		if name, _, _ := wireString(rest); strings.HasPrefix(name, "statvfs@") {
+			t.pending[id] = question{kind: kind}
+		}
 	case fxpClose:
-		delete(t.listed, handle)
+		delete(t.listed, string(rest))
 	}
 	return nil
 }
 
-// reply checks the names of a listing, and that data holds something.
+// reply checks that a question is answered, that data holds something, and the names of a listing.
 func (t *sftpTap) reply(kind byte, body []byte) error {
 	if len(body) < 8 {
 		return nil // the library refuses it
 	}
-	if kind == fxpData {
-		if binary.BigEndian.Uint32(body[4:]) == 0 {
-			return errors.New("the host answers a read with nothing")
-		}
-		return nil
-	}
-	id := binary.BigEndian.Uint32(body)
+	id, second := binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:])
 	t.mu.Lock()
-	handle, listing := t.pending[id]
+	q, asked := t.pending[id]
 	delete(t.pending, id)
 	var total int64
-	if listing {
-		t.listed[handle] += int64(len(body))
-		total = t.listed[handle]
+	if kind == fxpName && q.kind == fxpReaddir {
+		t.listed[q.handle] += int64(len(body))
+		total = t.listed[q.handle]
 	}
 	t.mu.Unlock()
-	if !listing { // READLINK and REALPATH are answered in the same form, and may hold "/"
-		return nil
-	}
-	if total > listingLimit {
+	switch {
+	case kind == fxpStatus && second == 0 && asked:
+		return errors.New("the host's SFTP server answers a question with a mere OK")
+	case kind == fxpData && second == 0:
+		return errors.New("the host's SFTP server answers a read with nothing")
+	case total > listingLimit:
 		return fmt.Errorf("%w: one directory lists more than %d MiB", errBadListing, listingLimit>>20)
+	case total > 0: // READLINK and REALPATH are answered in the same form, and may hold "/"
+		return checkNames(body[4:])
 	}
-	return checkNames(body[4:])
+	return nil
 }
 
 // checkNames reads count, then that many of (name, long name, attributes). What is cut short the library refuses.
