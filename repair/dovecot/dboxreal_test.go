@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,5 +80,25 @@ func dboxMatchesFetch(t *testing.T, s *realStore, mailbox string) {
 		if !found {
 			t.Errorf("%s: nothing at %d", path, offset)
 		}
+	}
+}
+
+func TestParseDboxRecognisesWhatPluginsStored(t *testing.T) {
+	for plugin, want := range map[string]Encoding{"gz": Gzip, "bz2": Bzip2, "zstd": Zstd, "lz4": LZ4} {
+		t.Run(plugin, func(t *testing.T) {
+			s := newRealStore(t, "mdbox", "mail_plugins = zlib\nplugin {\n  zlib_save = "+plugin+"\n}\n")
+			s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(16)), appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(11)))
+			b := s.read(s.root, "storage", "m.1")
+			f, list, err := ParseDbox(bytes.NewReader(b), int64(len(b)), nil)
+			if err != nil || len(list) > 0 || len(f.Messages) != 2 {
+				t.Fatal(err, list, len(f.Messages))
+			}
+			for i, m := range f.Messages {
+				text := strings.ReplaceAll(message([]int{16, 11}[i]), "\r\n", "\n")
+				if m.Encoding != want || m.PhysicalSize != int64(len(text)) {
+					t.Errorf("encoding %q of %d bytes, want %q of %d", m.Encoding, m.PhysicalSize, want, len(text))
+				}
+			}
+		})
 	}
 }

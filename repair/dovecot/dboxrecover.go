@@ -20,9 +20,21 @@ func (p *dboxParser) recover(at int64, problem string) int64 {
 	return p.recoverHeader(at)
 }
 
-// nextMessage is the first place from an offset on where a message begins, or the end of the file.
-func (p *dboxParser) nextMessage(from int64) int64 {
-	limit := p.f.Size
+// nextAnchor is what comes first from an offset on: metadata (post < next) or a message (post == next; the file's end if
+// there is neither). It looks for both in step, so that a file that lacks one of them throughout is not read again and again.
+func (p *dboxParser) nextAnchor(from int64) (next, post int64) {
+	for lo := from; lo < p.f.Size && p.d.err == nil && p.d.budget >= 0; lo += dboxMetaLimit {
+		hi := min(lo+dboxMetaLimit, p.f.Size)
+		next = p.nextMessage(lo, hi)
+		if post = p.nextMetadata(lo, next); post < next || next < hi {
+			return next, post
+		}
+	}
+	return p.f.Size, p.f.Size
+}
+
+// nextMessage is the first place in [from, limit) where a message begins, or limit.
+func (p *dboxParser) nextMessage(from, limit int64) int64 {
 	for i := sort.Search(len(p.known), func(i int) bool { return p.known[i].Offset >= from }); i < len(p.known); i++ {
 		if off := p.known[i].Offset; off < limit && off > 0 && bytes.Equal(p.d.at(off-1, 1), []byte{'\n'}) {
 			limit = off
@@ -67,8 +79,7 @@ func (p *dboxParser) recoverBody(at, size int64) int64 {
 			return m.End
 		}
 	}
-	next := p.nextMessage(m.BodyOffset)
-	post := p.nextMetadata(m.BodyOffset, next)
+	next, post := p.nextAnchor(m.BodyOffset)
 	if post < next {
 		meta, after, _ := p.metadata(post)
 		exact := meta.virtualCheck && post-m.BodyOffset+p.d.lineFeeds(m.BodyOffset, post) == meta.VirtualSize
@@ -119,8 +130,10 @@ func (p *dboxParser) trimMetadata(m *DboxMessage) {
 
 // recoverHeader recovers a message whose header is unreadable.
 func (p *dboxParser) recoverHeader(at int64) int64 {
-	next := p.nextMessage(at + 1)
-	post := p.nextMetadata(at, next)
+	next, post := p.nextAnchor(at + 1)
+	if p.nextMetadata(at, at+1) == at { // of a body that is gone altogether
+		post = at
+	}
 	m := DboxMessage{Offset: at, BodyOffset: p.bodyStart(at, post), Damage: DboxHeaderLost}
 	if post < next {
 		meta, after, _ := p.metadata(post)

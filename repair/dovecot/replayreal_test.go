@@ -3,6 +3,7 @@
 package dovecot
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,21 @@ func comparesWithDoveadm(t *testing.T, s *realStore, mailbox string) {
 			r := &st.Records[i]
 			if g, _ := st.GUID(r); g.String() != row["guid"] {
 				t.Errorf("%s: UID %d has GUID %s, want %s", mailbox, r.UID, g, row["guid"])
+			}
+		}
+	}
+	for _, base := range []Base{BaseIndex, BaseBackup, BaseZero} { // every chain that is complete tells the same
+		if other, list, ok := ReplayFrom(f, base); ok && other.Complete {
+			if d := diffLines(summary(other), summary(st)); d != "" || len(list) > 0 || other.UIDValidity != st.UIDValidity || other.NextUID != st.NextUID {
+				t.Errorf("%s: from %q: %s %v", mailbox, base, d, list)
+			}
+			for i := range other.Records {
+				for _, e := range st.Exts {
+					x, y := other.Value(&other.Records[i], other.Ext(e.Name)), st.Value(&st.Records[i], st.Ext(e.Name))
+					if e.Name != "keywords" && !bytes.Equal(bytes.TrimRight(x, "\x00"), bytes.TrimRight(y, "\x00")) {
+						t.Errorf("%s: from %q: UID %d has %s %x, from %q %x", mailbox, base, other.Records[i].UID, e.Name, x, st.Base, y)
+					}
+				}
 			}
 		}
 	}
