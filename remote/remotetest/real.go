@@ -17,8 +17,9 @@ import (
 // Options of a [Real] host.
 type Options struct {
 	realhost.Options
-	Fill       *fill.Shape // fill the account at once
-	NoCanaries bool        // plant none (for tests that compare the whole tree with something else)
+	Fill       *fill.Shape                 // fill the account at once
+	Lay        func(mailRoot string) error // or lay its files, which then belong to the login; the mail root does not exist yet
+	NoCanaries bool                        // plant none (for tests that compare the whole tree with something else)
 }
 
 // RealHost is a host of the real OpenSSH and Dovecot.
@@ -65,6 +66,14 @@ func Real(t testing.TB, o Options) *RealHost {
 	})
 	if o.Fill != nil {
 		h.Truth = Fill(t, h, *o.Fill)
+	}
+	if o.Lay != nil {
+		if err := o.Lay(h.MailRoot()); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Adopt(filepath.Join(h.Dir(), "userdata01")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if !o.NoCanaries {
 		if err := h.makeMailRoot(); err != nil {

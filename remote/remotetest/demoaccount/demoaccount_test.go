@@ -118,13 +118,7 @@ func real(t *testing.T, change func(dir string) error) (*realhost.Host, *fill.Tr
 	if err := change(h.MailRoot()); err != nil {
 		t.Fatal(err)
 	}
-	err := filepath.WalkDir(filepath.Join(h.Dir(), "userdata01"), func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, h.UID(), h.GID())
-	})
-	if err != nil {
+	if err := h.Adopt(h.MailRoot()); err != nil {
 		t.Fatal(err)
 	}
 	return h.Host, remotetest.ReadTruth(t, h)

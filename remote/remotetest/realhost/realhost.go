@@ -180,6 +180,23 @@ func (h *Host) WriteFile(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
+// Adopt gives a directory beneath the host's own, and all in it, to the login: for files that a test laid there itself.
+func (h *Host) Adopt(dir string) error {
+	if err := h.makeDir(dir, 0o750); err != nil {
+		return err
+	}
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, h.uid, h.gid)
+	})
+	if err != nil {
+		return fmt.Errorf("give files to the login: %w", err)
+	}
+	return nil
+}
+
 // shellNoise makes the login's shell print Options.Noise in its start files, as those of careless users do.
 func (h *Host) shellNoise(home string) error {
 	if h.opt.Noise == "" {
