@@ -71,7 +71,7 @@ func local(err error) error {
 		return nil
 	}
 	if isFull(err) {
-		return &localError{errors.Join(&NoSpaceError{Need: -1, Have: -1}, err)}
+		return &localError{fmt.Errorf("%w: %w", &NoSpaceError{Need: -1, Have: -1}, err)}
 	}
 	return &localError{err}
 }
@@ -208,7 +208,8 @@ func (c *copier) stream(ctx context.Context, e Entry, limit int64, tell func(int
 
 // pump reads all of in, by its own WriteTo where it has one: that may have many requests under way.
 func (c *copier) pump(in io.Reader, out io.Writer) error {
-	if w, ok := in.(io.WriterTo); ok {
+	_, disk := in.(*os.File) // its WriteTo would only take a buffer of its own
+	if w, ok := in.(io.WriterTo); ok && !disk {
 		_, err := w.WriteTo(out)
 		return err
 	}

@@ -32,7 +32,6 @@ type host struct {
 	opened  map[store.RelPath]int
 	hook    func(h *host, op string, p store.RelPath, n int) error
 	reading func(h *host, p store.RelPath, off int) // before each piece of a file is read
-	inodes  bool
 }
 
 type node struct {
