@@ -21,8 +21,6 @@ import (
 var (
 	// ErrChanged: a file is not as the plan expects it. Where [Outcome.Changed] is false a new plan can be made.
 	ErrChanged = errors.New("changed since the plan was made")
-	// ErrNotQuiet: Dovecot processes of the account run, so that its files may change at any moment.
-	ErrNotQuiet = errors.New("mail processes are running")
 	// ErrPlanEdited: the plan is not the one the journal was begun with.
 	ErrPlanEdited = errors.New("the plan was changed after it was begun")
 )

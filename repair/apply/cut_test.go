@@ -291,6 +291,9 @@ func TestCutAnywhereResumeCompletesAndUndoRestores(t *testing.T) {
 						}
 						same(t, fmt.Sprintf("cut at %d, then resumed", at), files(w.host), planned(p, before.host))
 						noBad(t, p, before.host.entries(), w.host.entries())
+						if wasCut && at%7 != 0 { // it is the same tree each time
+							continue
+						}
 						undo(t, state, p, w.host, before.host, nil)
 						same(t, fmt.Sprintf("cut at %d, resumed, then undone", at), w.host.listing(), original)
 						if !wasCut {
@@ -329,6 +332,9 @@ func TestUndoCutAnywhereIsResumedAndCanItselfBeUndone(t *testing.T) {
 					same(t, fmt.Sprintf("undo cut at %d", at), w.host.listing(), original)
 					noBad(t, u, atUndo.entries(), w.host.entries())
 
+					if wasCut && at%7 != 0 { // it is the same tree each time
+						continue
+					}
 					undo(t, state, u, w.host, atUndo, nil)
 					same(t, fmt.Sprintf("undo cut at %d, then undone", at), w.host.listing(), cleared)
 					if !wasCut {

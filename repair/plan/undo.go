@@ -49,7 +49,7 @@ func BuildUndo(in UndoInput) (*Plan, error) {
 type undoer struct {
 	in          UndoInput
 	p           *Plan
-	before, now map[store.RelPath]snapshot.Entry
+	before, now entryTable
 	touched     map[store.RelPath][]store.RelPath // by folder: the paths the run may have changed, each once
 	known       map[store.RelPath]bool            // the same paths
 	moved       map[store.RelPath][]store.RelPath // where the run may have moved a path to
@@ -60,10 +60,19 @@ type undoer struct {
 	newer                        int // files that came since and are set aside
 }
 
-func table(entries []snapshot.Entry) map[store.RelPath]snapshot.Entry {
-	t := make(map[store.RelPath]snapshot.Entry, len(entries))
+// entryTable finds entries by path and by directory.
+type entryTable struct {
+	at map[store.RelPath]snapshot.Entry
+	in map[store.RelPath][]store.RelPath
+}
+
+func table(entries []snapshot.Entry) entryTable {
+	t := entryTable{make(map[store.RelPath]snapshot.Entry, len(entries)), map[store.RelPath][]store.RelPath{}}
 	for _, e := range entries {
-		t[e.Path] = e
+		t.at[e.Path] = e
+		if e.Path != "." {
+			t.in[parent(e.Path)] = append(t.in[parent(e.Path)], e.Path)
+		}
 	}
 	return t
 }
@@ -124,7 +133,7 @@ func (u *undoer) folder(f Folder) error {
 	}
 	changed := len(u.out)+len(u.back)+len(u.attrs) > start
 	g := f
-	if e, ok := u.now[f.Path]; ok {
+	if e, ok := u.now.at[f.Path]; ok {
 		g.Mode, g.MTime = e.Mode, e.MTime
 	}
 	u.p.Folders = append(u.p.Folders, g)
@@ -134,10 +143,10 @@ func (u *undoer) folder(f Folder) error {
 }
 
 // inScope lists the files directly in a folder that are brought back as a whole.
-func (u *undoer) inScope(t map[store.RelPath]snapshot.Entry, f Folder) []store.RelPath {
+func (u *undoer) inScope(t entryTable, f Folder) []store.RelPath {
 	var paths []store.RelPath
-	for p, e := range t {
-		if parent(p) != f.Path || p == f.Path || !e.Type.IsRegular() {
+	for _, p := range t.in[f.Path] {
+		if !t.at[p].Type.IsRegular() {
 			continue
 		}
 		name := path.Base(string(p))
@@ -161,8 +170,8 @@ func (u *undoer) inScope(t map[store.RelPath]snapshot.Entry, f Folder) []store.R
 
 // path plans for one file: what it was, against what it is.
 func (u *undoer) path(f Folder, p store.RelPath) error {
-	was, had := u.before[p]
-	is, has := u.now[p]
+	was, had := u.before.at[p]
+	is, has := u.now.at[p]
 	had = had && was.Type.IsRegular()
 	switch {
 	case has && !is.Type.IsRegular():
@@ -214,7 +223,7 @@ func (u *undoer) setAside(e snapshot.Entry) error {
 // bringBack renames a file back from where the run set it aside, or else puts it from the snapshot.
 func (u *undoer) bringBack(e snapshot.Entry) error {
 	for _, q := range u.moved[e.Path] {
-		a, ok := u.now[q]
+		a, ok := u.now.at[q]
 		if !ok || !a.Type.IsRegular() || !same(a, e) {
 			continue
 		}
@@ -243,29 +252,29 @@ func (u *undoer) sameMessages(f Folder) error {
 		return nil
 	}
 	back := map[string]bool{}
-	for _, t := range u.touched {
-		for _, p := range t {
-			if e, ok := u.before[p]; ok && e.Type.IsRegular() && parent(parent(p)) == parent(f.Path) {
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		for _, p := range u.touched[join(parent(f.Path), sub)] {
+			if e, ok := u.before.at[p]; ok && e.Type.IsRegular() {
 				back[uniqueName(p)] = true
 			}
 		}
 	}
 	var paths []store.RelPath
-	for p, e := range u.now {
-		if parent(p) == f.Path && e.Type.IsRegular() && !u.known[p] {
+	for _, p := range u.now.in[f.Path] {
+		if u.now.at[p].Type.IsRegular() && !u.known[p] {
 			paths = append(paths, p)
 		}
 	}
 	slices.Sort(paths)
 	for _, p := range paths {
-		if _, had := u.before[p]; had {
+		if _, had := u.before.at[p]; had {
 			continue
 		}
 		if !back[uniqueName(p)] || strings.ContainsFunc(path.Base(string(p)), control) {
 			u.stayed++
 			continue
 		}
-		if err := u.setAside(u.now[p]); err != nil {
+		if err := u.setAside(u.now.at[p]); err != nil {
 			return err
 		}
 	}

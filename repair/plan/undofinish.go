@@ -38,24 +38,22 @@ func (u *undoer) makeDirs(f Folder, changed bool) {
 	if !changed || f.Path == "." {
 		return
 	}
-	if _, ok := u.now[f.Path]; ok {
+	if _, ok := u.now.at[f.Path]; ok {
 		return
 	}
-	for p := range u.now { // listed without itself
-		if parent(p) == f.Path {
-			return
-		}
+	if len(u.now.in[f.Path]) > 0 { // listed without itself
+		return
 	}
 	var missing []store.RelPath
 	for d := f.Path; d != "." && d != "mailboxes"; d = parent(d) {
-		if _, ok := u.now[d]; ok || slices.ContainsFunc(u.dirs, func(s Step) bool { return s.Path == d }) {
+		if _, ok := u.now.at[d]; ok || slices.ContainsFunc(u.dirs, func(s Step) bool { return s.Path == d }) {
 			break
 		}
 		missing = append(missing, d)
 	}
 	slices.Reverse(missing)
 	for _, d := range missing {
-		mode := u.before[d].Mode
+		mode := u.before.at[d].Mode
 		if mode == 0 {
 			mode = 0o700
 		}
@@ -67,11 +65,11 @@ func (u *undoer) makeDirs(f Folder, changed bool) {
 // folderTimes puts a folder's mode and time back. It does not where messages stay that have come since: Dovecot
 // notices them by the time of the folder.
 func (u *undoer) folderTimes(f Folder, changed, stayed bool) {
-	was, ok := u.before[f.Path]
+	was, ok := u.before.at[f.Path]
 	if !ok || !was.Type.IsDir() || f.Path == "." || stayed {
 		return
 	}
-	is, ok := u.now[f.Path]
+	is, ok := u.now.at[f.Path]
 	if !changed && (!ok || is.Mode == was.Mode && is.MTime.Unix() == was.MTime.Unix()) {
 		return
 	}
@@ -128,7 +126,7 @@ func (u *undoer) temp(s Step) store.RelPath {
 		if b := path.Base(string(dir)); b == "cur" || b == "new" || b == "tmp" {
 			dir = parent(dir)
 		}
-		if e, ok := u.now[join(dir, "tmp")]; ok && e.Type.IsDir() {
+		if e, ok := u.now.at[join(dir, "tmp")]; ok && e.Type.IsDir() {
 			dir = join(dir, "tmp")
 		} else {
 			dir = parent(s.Path)
@@ -139,7 +137,7 @@ func (u *undoer) temp(s Step) store.RelPath {
 
 // tempTimes plans for the time of a directory that only a temporary file passes through.
 func (u *undoer) tempTimes(dir store.RelPath) {
-	e, ok := u.now[dir]
+	e, ok := u.now.at[dir]
 	if !ok || !e.Type.IsDir() || dir == "." || slices.ContainsFunc(u.last, func(s Step) bool { return s.Path == dir }) {
 		return
 	}
