@@ -159,6 +159,7 @@ func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ss
 }
 
 func (h *Host) loginError(ctx context.Context, p *hop, a *login, keyErr error, clock *patience, err error) error {
+	var broken *net.OpError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -170,7 +171,7 @@ func (h *Host) loginError(ctx context.Context, p *hop, a *login, keyErr error, c
 		return errors.Join(errTooMany, a.explain(err))
 	case a.began:
 		return a.explain(err)
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.As(err, &broken):
 		return fmt.Errorf("connect to %s: the host closed the connection before the handshake; it may be refusing this address for a while", Safe(p.addr()))
 	}
 	return fmt.Errorf("connect to %s: %s", Safe(p.addr()), Safe(err.Error()))
