@@ -17,8 +17,8 @@ import (
 const (
 	smallAnswer = 1 << 20
 	listAnswer  = 32 << 20
-	sortAnswer  = 2 * maxNumbers
-	fetchAnswer = 2 << 30 // bounded by maxMessages as well
+	perNumber   = 12      // of a UID in SORT
+	perMessage  = 4 << 10 // of a message in FETCH: its flags
 )
 
 // Client is one connection to a server. Its methods may not be called concurrently. After an error for which [Ended]
@@ -28,6 +28,7 @@ type Client struct {
 	w     *wire
 	in    bool // logged in
 	tried bool // a login was tried
+	count int  // messages in the mailbox examined, as far as the server's word is taken
 
 	notes []Notice
 }

@@ -39,7 +39,7 @@ type Body struct {
 // UIDSort asks for all UIDs, the latest message first (UID SORT (REVERSE DATE) UTF-8 ALL), as mail programs do.
 func (c *Client) UIDSort(ctx context.Context) ([]uint32, error) {
 	var uids []uint32
-	err := c.do(ctx, "SORT", sortAnswer, func() (err error) {
+	err := c.do(ctx, "SORT", smallAnswer+perNumber*int64(c.count), func() (err error) {
 		if !c.lib.Caps().Has(goimap.CapSort) {
 			return &Error{Op: "SORT", Type: TypeRefused, Err: ErrNoSort}
 		}
@@ -105,7 +105,7 @@ func uidSet(uids []uint32) goimap.UIDSet {
 // fetch runs one UID FETCH. A message whose data broke off is not yielded.
 func (c *Client) fetch(ctx context.Context, set goimap.UIDSet, opts *goimap.FetchOptions, yield func(Message, *Body) error, want ...string) error {
 	var own error
-	err := c.do(ctx, "FETCH", fetchAnswer, func() error {
+	err := c.do(ctx, "FETCH", smallAnswer+perMessage*int64(c.count), func() error {
 		cmd := c.lib.Fetch(set, opts)
 		for n := 0; ; n++ {
 			data := cmd.Next()
@@ -120,7 +120,8 @@ func (c *Client) fetch(ctx context.Context, set goimap.UIDSet, opts *goimap.Fetc
 			}
 			m, body, err := message(data)
 			if err != nil {
-				cmd.Close()
+				// The stream ended inside a text. The command is left to the library, which ends it: closing it here would
+				// read the rest of that text beside the library's own reading.
 				return err
 			}
 			if m.UID == 0 {
@@ -145,7 +146,7 @@ func message(data *imapclient.FetchMessageData) (m Message, body *Body, err erro
 	for {
 		switch item := data.Next().(type) {
 		case nil:
-			return m, body, err
+			return m, body, nil
 		case imapclient.FetchItemDataUID:
 			m.UID = uint32(item.UID)
 		case imapclient.FetchItemDataFlags:
@@ -175,8 +176,8 @@ func message(data *imapclient.FetchMessageData) (m Message, body *Body, err erro
 				if copyErr == nil && n < item.Literal.Size() {
 					copyErr = io.ErrUnexpectedEOF
 				}
-				if copyErr != nil && err == nil {
-					err = copyErr
+				if copyErr != nil {
+					return m, nil, copyErr
 				}
 			}
 			body = b

@@ -90,6 +90,7 @@ func (c *Client) Examine(ctx context.Context, mailbox string) (Examined, error) 
 		data, err := c.lib.Select(mailbox, &goimap.SelectOptions{ReadOnly: true}).Wait()
 		if err == nil {
 			e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: data.NumMessages}
+			c.count = int(min(data.NumMessages, maxMessages))
 		}
 		return err
 	})

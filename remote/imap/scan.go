@@ -10,7 +10,7 @@ import (
 // Limits on what a server may send. An honest Dovecot stays far below them.
 const (
 	maxLine    = 256 << 10 // bytes of one response without message bodies
-	maxNumbers = 32 << 20  // bytes of one SORT or SEARCH response: some four million UIDs
+	maxNumbers = 32 << 20  // bytes of one SORT or SEARCH response
 	maxLiteral = 64 << 10  // bytes of a literal that is not a message body: a mailbox name
 	maxBody    = 2 << 30   // bytes of one message body
 	maxDepth   = 64        // of nested lists; the library's reader of body structures knows no limit of its own
