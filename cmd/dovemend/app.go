@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
 )
 
 // program is one run of the command: its streams and what it works with.
@@ -29,6 +30,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func (p *program) run(args []string) int {
+	repair.Version = versionText()
 	ctx, stop := watchSignals(context.Background(), p.stderr)
 	defer stop.close()
 	p.stop = stop

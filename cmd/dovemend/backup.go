@@ -58,7 +58,6 @@ func doBackup(k *call) error {
 	if err != nil {
 		return err
 	}
-	defer k.closeJob(r)
 	m, err := r.Snapshot(k.ctx())
 	if err != nil {
 		return err
@@ -86,6 +85,7 @@ func (k *call) beginOn(kind string, a store.Account, boxes []store.Mailbox, doc 
 	if err != nil {
 		return nil, err
 	}
+	k.job = r
 	doc.Run, doc.Folder = r.ID(), r.Folder()
 	doc.Account, doc.MailRoot, doc.Layout = a.Address, string(a.Root), string(a.Layout)
 	for _, m := range boxes {
@@ -94,9 +94,16 @@ func (k *call) beginOn(kind string, a store.Account, boxes []store.Mailbox, doc 
 	return r, nil
 }
 
-func (k *call) closeJob(r job) {
-	if err := r.Close(); err != nil {
-		k.progress.Warn("close run " + r.ID() + ": " + err.Error())
+// endJob records how the verb ended in the run's folder, and lets go of it.
+func (k *call) endJob(code int, err error) {
+	if k.job == nil {
+		return
+	}
+	if eerr := k.job.End(code, err); eerr != nil {
+		k.progress.Warn("the run's folder cannot be written: " + eerr.Error())
+	}
+	if cerr := k.job.Close(); cerr != nil {
+		k.progress.Warn("close run " + k.job.ID() + ": " + cerr.Error())
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ type call struct {
 	json     bool
 	quiet    bool
 	session  session
-	run      string   // the run that was begun, for hints
+	job      job
 	doc      document // what --json prints
 }
 
@@ -74,6 +75,8 @@ func (k *call) say(format string, args ...any) { ui.Say(k.out(), format, args...
 // finish closes what is open, writes the result or the error, and keeps the exit code.
 func (p *program) finish(k *call, err error) error {
 	k.progress.Done()
+	v := judge(err, k.verb)
+	k.endJob(v.code, err)
 	if k.session != nil {
 		if cerr := k.session.Close(); cerr != nil && err == nil && k.opts.Log != nil {
 			k.opts.Log.Debug("close connection", "err", cerr)
@@ -82,7 +85,6 @@ func (p *program) finish(k *call, err error) error {
 	if cerr := k.term.Close(); cerr != nil && k.opts.Log != nil {
 		k.opts.Log.Debug("close terminal", "err", cerr)
 	}
-	v := judge(err, k.verb, k.run)
 	p.exit = v.code
 	message := ""
 	if err != nil {
@@ -102,7 +104,7 @@ func (p *program) finish(k *call, err error) error {
 
 // fail reports an error from before a verb began.
 func (p *program) fail(err error, asJSON bool, verb string) int {
-	v := judge(err, knownVerb(p, verb), "")
+	v := judge(err, knownVerb(p, verb))
 	if asJSON {
 		if werr := p.writeJSON(&envelope{Command: verb, Exit: v.code, Error: messageOf(err), Hint: v.hint}); werr != nil {
 			return exitError
@@ -124,11 +126,14 @@ func (p *program) tell(message string, v verdict) {
 }
 
 func (p *program) writeJSON(doc any) error {
-	b, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(doc); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
-	if _, err := p.stdout.Write(append(b, '\n')); err != nil {
+	if _, err := p.stdout.Write(b.Bytes()); err != nil {
 		p.exit = exitError
 		return fmt.Errorf("write result: %w", err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"dovemend/cmd/internal/ui"
 	"dovemend/repair"
 	"dovemend/repair/plan"
 )
@@ -19,12 +18,14 @@ type repairDocument struct {
 }
 
 type findingDocument struct {
-	Severity string `json:"severity"`
+	Severity string `json:"severity"` // broken, suspect, note
+	Rule     string `json:"rule"`
 	File     string `json:"file"`
 	Offset   *int64 `json:"offset"` // null where it concerns the whole file
 	Text     string `json:"text"`
 	Effect   string `json:"effect,omitempty"`
 	Cure     string `json:"cure,omitempty"`
+	Advice   string `json:"advice,omitempty"`
 }
 
 type diagnosisDocument struct {
@@ -45,7 +46,6 @@ type stepDocument struct {
 	Path string `json:"path"`
 	To   string `json:"to,omitempty"`
 	Why  string `json:"why,omitempty"`
-	Text string `json:"text"`
 }
 
 type costDocument struct {
@@ -85,7 +85,8 @@ func describeDiagnoses(all []repair.Diagnosis) []diagnosisDocument {
 		x := diagnosisDocument{Mailbox: d.Mailbox.Name, Messages: unlessUnknown(d.Messages), Seen: d.Seen, Flagged: d.Flagged,
 			Keywords: d.Keywords, UIDValidity: d.UIDValidity, UIDNext: d.UIDNext, Bytes: d.Bytes, Findings: []findingDocument{}}
 		for _, f := range d.Findings {
-			fd := findingDocument{Severity: f.Severity, File: string(f.File), Text: f.Text, Effect: f.Effect, Cure: f.Cure}
+			fd := findingDocument{Severity: string(f.Severity), Rule: f.Rule, File: string(f.File), Text: f.Text,
+				Effect: f.Effect, Cure: string(f.Cure), Advice: f.Advice}
 			if f.Offset >= 0 {
 				fd.Offset = &f.Offset
 			}
@@ -99,7 +100,7 @@ func describeDiagnoses(all []repair.Diagnosis) []diagnosisDocument {
 func describePlan(p *plan.Plan) *planDocument {
 	d := &planDocument{Aside: p.Aside, Steps: []stepDocument{}, Costs: []costDocument{}, Notes: p.Notes}
 	for _, s := range p.Steps {
-		d.Steps = append(d.Steps, stepDocument{Seq: s.Seq, Op: string(s.Op), Path: string(s.Path), To: string(s.To), Why: s.Why, Text: ui.StepText(s)})
+		d.Steps = append(d.Steps, stepDocument{Seq: s.Seq, Op: string(s.Op), Path: string(s.Path), To: string(s.To), Why: s.Why})
 	}
 	for _, c := range p.Costs {
 		d.Costs = append(d.Costs, costDocument{Loss: string(c.Loss), Mailbox: c.Mailbox, Count: c.Count, Text: c.Text})

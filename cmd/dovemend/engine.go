@@ -36,10 +36,12 @@ type job interface {
 	Folder() string
 	Snapshot(ctx context.Context) (*snapshot.Manifest, error)
 	Examine(ctx context.Context) ([]repair.Diagnosis, error)
-	Decide(decision) // what the person chose; before Plan
+	Accept(losses []plan.Loss, confirm []string)
+	SetAside(aside bool)
 	Offers(ctx context.Context) ([]repair.Offer, error)
 	Plan(ctx context.Context, r plan.Remedy) (*plan.Plan, error)
 	Apply(ctx context.Context) error
 	Verify(ctx context.Context) (*repair.Verification, error)
+	End(exit int, err error) error
 	Close() error
 }

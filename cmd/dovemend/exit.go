@@ -8,7 +8,11 @@ import (
 
 	"dovemend/cmd/internal/ui"
 	"dovemend/remote"
+	"dovemend/repair"
+	"dovemend/repair/apply"
 	"dovemend/repair/plan"
+	"dovemend/repair/rundir"
+	"dovemend/repair/store"
 )
 
 // The exit codes, as README and docs/scripting.md list them.
@@ -44,10 +48,20 @@ type verdict struct {
 }
 
 // judge maps an error to its verdict. It alone does; where several fit, the first that the person can act on wins.
-func judge(err error, verb, run string) verdict {
+func judge(err error, verb string) verdict {
 	help := strings.TrimSpace("dovemend "+verb) + " --help"
 	var usage *usageError
 	var end *endError
+	var stopped *repair.StoppedError
+	var nothing *repair.NothingError
+	var elsewhere *repair.OtherHostError
+	var ambiguous *repair.AmbiguousError
+	var noAccount *repair.NoAccountError
+	var notFound *store.NotFoundError
+	run := ""
+	if errors.As(err, &stopped) {
+		run = stopped.Run
+	}
 	switch {
 	case err == nil:
 		return verdict{code: exitDone}
@@ -59,13 +73,43 @@ func judge(err error, verb, run string) verdict {
 	case errors.As(err, &end):
 		return verdict{end.code, end.hint}
 	case errors.Is(err, context.Canceled), errors.Is(err, ui.ErrAborted):
-		return verdict{exitInterrupted, afterStop(run, help)}
+		return verdict{exitInterrupted, afterStop(run, "the same command again; what was copied is not copied twice")}
+	case run != "":
+		return verdict{exitMidway, afterStop(run, help)}
+	case errors.Is(err, apply.ErrChanged):
+		return verdict{exitError, "close the mail programs that use this mailbox, then the same command again: it looks at everything anew"}
+	case errors.As(err, &nothing), errors.As(err, &elsewhere):
+		return verdict{exitUsage, "dovemend runs"}
+	case errors.Is(err, rundir.ErrLocked):
+		return verdict{exitError, "wait until the other one has ended, then the same command again; dovemend runs"}
+	case errors.Is(err, rundir.ErrNoRun), errors.Is(err, rundir.ErrBadID), errors.Is(err, rundir.ErrAmbiguous):
+		return verdict{exitUsage, "dovemend runs"}
+	case errors.Is(err, rundir.ErrStateDir):
+		return verdict{exitUsage, "the same command with --state-dir DIR, a folder that only you can write to"}
+	case errors.Is(err, remote.ErrGuard):
+		return verdict{exitRefused, "dovemend accounts …, which shows what can be given as --mail-root; docs/safety.md tells the rules"}
+	case errors.As(err, &ambiguous):
+		return verdict{exitUsage, "the same command with " + ui.Command("--account", repair.AccountName(ambiguous.Accounts[0]))}
+	case errors.As(err, &noAccount):
+		code := exitError
+		if noAccount.Asked != "" {
+			code = exitUsage
+		}
+		return verdict{code, "dovemend accounts --host …; or --mail-root DIR with the directory that holds mailboxes/ or the Maildir"}
+	case errors.As(err, &notFound):
+		hint := "dovemend accounts --host …, which lists the mailboxes"
+		if len(notFound.Near) > 0 {
+			hint = "the same command with " + ui.Command("--mailbox", notFound.Near[0])
+		}
+		return verdict{exitUsage, hint}
 	case errors.Is(err, remote.ErrHostKey):
 		return verdict{exitLogin, "compare the fingerprint with your hosting company's, then: dovemend " + verb + " --accept-new-host-key … (a key that changed: ssh-keygen -R HOST first)"}
 	case errors.Is(err, remote.ErrAuth):
 		return verdict{exitLogin, "ssh HOST, to see whether the login itself works; then: dovemend " + verb + " --identity FILE … or --ssh-password-command CMD …"}
 	case errors.Is(err, ui.ErrNoTerminal):
 		return verdict{exitUsage, help}
+	case errors.Is(err, plan.ErrNotConfirmed):
+		return verdict{exitRefused, "dovemend repair … --confirm with the mailbox named above, or another --remedy"}
 	case errors.Is(err, plan.ErrWouldLoseData):
 		return verdict{exitRefused, "dovemend repair … --accept-loss with the losses named above, or another --remedy"}
 	case errors.Is(err, remote.ErrNoShell):
@@ -73,13 +117,13 @@ func judge(err error, verb, run string) verdict {
 	case errors.Is(err, remote.ErrNoSFTP):
 		return verdict{exitError, "sftp HOST, to see what the host answers; ask the hosting company to enable SFTP"}
 	case errors.Is(err, remote.ErrDisconnected):
-		return verdict{exitError, afterStop(run, "the same command again: what was copied is not copied twice")}
+		return verdict{exitError, "the same command again: what was copied is not copied twice"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{exitError, "the same command again; with --verbose it tells what it waits for"}
 	case errors.Is(err, fs.ErrPermission):
 		return verdict{exitError, "dovemend accounts --verbose …, to see what this login may read"}
 	}
-	return verdict{exitError, afterStop(run, "the same command with --verbose, or "+help)}
+	return verdict{exitError, "the same command with --verbose, or " + help}
 }
 
 // afterStop is the hint where a run may have been left unfinished.
@@ -87,6 +131,5 @@ func afterStop(run, otherwise string) string {
 	if run == "" {
 		return otherwise
 	}
-	return "dovemend runs, to see how run " + run + " stands; then " + ui.Command("dovemend", "resume", "--run", run) +
-		" or " + ui.Command("dovemend", "undo", "--run", run)
+	return ui.Command("dovemend", "resume", "--run", run) + " finishes it, " + ui.Command("dovemend", "undo", "--run", run) + " takes it back"
 }

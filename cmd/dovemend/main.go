@@ -4,8 +4,11 @@ package main
 
 import (
 	"os"
+
+	"dovemend/remote/remotetest/sshhost"
 )
 
 func main() {
+	sshhost.MaybeChild() // the demo's host starts copies of this program as its mail processes
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }

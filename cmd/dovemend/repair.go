@@ -50,7 +50,6 @@ func doRepair(k *call) error {
 	if err != nil {
 		return err
 	}
-	defer k.closeJob(r)
 	m, err := r.Snapshot(k.ctx())
 	if err != nil {
 		return err
@@ -71,10 +70,11 @@ func doRepair(k *call) error {
 		doc.Plan = describePlan(p)
 		ui.PrintPlan(k.out(), p, r.Folder())
 	}
-	if err != nil {
+	var loss *plan.WouldLoseError
+	if err != nil && (k.Bool("apply") || p == nil || errors.As(err, &loss)) {
 		return k.explainRefusal(err)
 	}
-	if !k.Bool("apply") {
+	if !k.Bool("apply") { // a clear that is not confirmed yet is planned all the same
 		return &endError{exitFindings, "planned, not applied: nothing on the host was changed", "the same command with --apply"}
 	}
 	return k.applyAndVerify(r, doc)
@@ -82,7 +82,6 @@ func doRepair(k *call) error {
 
 // applyAndVerify is the part of a repair that changes the host, and the look at what came of it.
 func (k *call) applyAndVerify(r job, doc *repairDocument) error {
-	k.run = r.ID()
 	end := k.p.stop.act()
 	err := r.Apply(k.ctx())
 	end()

@@ -63,13 +63,12 @@ func (k *call) confirmUndo(l rundir.Listed) error {
 func (k *call) changeAgain(l rundir.Listed, do func(context.Context, repair.Options, string, repair.Reporter) (job, error)) error {
 	doc := k.doc.(*repairDocument)
 	k.fromRun(l.Meta)
-	k.run = l.ID
 	doc.Account, doc.MailRoot, doc.Layout, doc.Mailboxes = l.Meta.Address, string(l.Meta.MailRoot), string(l.Meta.Layout), l.Meta.Mailboxes
 	end := k.p.stop.act()
 	r, err := do(k.ctx(), k.opts, l.ID, k.progress)
 	end()
 	if r != nil {
-		defer k.closeJob(r)
+		k.job = r
 		doc.Run, doc.Folder = r.ID(), r.Folder()
 	}
 	if err != nil {

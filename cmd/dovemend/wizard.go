@@ -84,7 +84,6 @@ func (w *wizard) walk() error {
 	if err != nil {
 		return err
 	}
-	defer w.closeJob(r)
 	if err := w.copy(r); err != nil || only {
 		return err
 	}
@@ -155,7 +154,8 @@ func (w *wizard) plan(r job, offer *repair.Offer) (*plan.Plan, error) {
 			w.settings.Confirm = append(w.settings.Confirm, m.Name)
 		}
 	}
-	r.Decide(w.settings)
+	r.Accept(w.settings.Losses, w.settings.Confirm)
+	r.SetAside(w.settings.Aside)
 	p, err := r.Plan(w.ctx(), offer.Remedy)
 	if err != nil {
 		return nil, w.explainRefusal(err)
@@ -164,7 +164,8 @@ func (w *wizard) plan(r job, offer *repair.Offer) (*plan.Plan, error) {
 	w.doc.Plan = describePlan(p)
 	w.tell("")
 	ui.PrintPlan(w.tty, p, r.Folder())
-	w.tell("\nThe same as a command:\n  %s\n", w.equivalent())
+	w.tell("\nThe same as a command:")
+	ui.SayWhole(w.tty, "  %s\n", w.equivalent())
 	return p, nil
 }
 

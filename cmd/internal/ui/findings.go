@@ -27,7 +27,9 @@ func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
 			if f.Effect != "" {
 				say("    effect: %s", f.Effect)
 			}
-			if f.Cure != "" {
+			if f.Advice != "" {
+				say("    what to do: %s", f.Advice)
+			} else if f.Cure != "" {
 				say("    cure: %s", f.Cure)
 			}
 		}

@@ -140,10 +140,15 @@ func (f *Form) run(ctx context.Context, q Question, field huh.Field) error {
 	if !f.Terminal.Colour {
 		env, theme = append(env, "NO_COLOR=1"), huh.ThemeBase
 	}
+	keyboard, err := newKeyboard(f.Terminal.In)
+	if err != nil {
+		return err
+	}
+	defer keyboard.end()
 	form := huh.NewForm(group).WithTheme(theme).WithKeyMap(keys()).WithWidth(Width(f.Terminal.Out)).
-		WithProgramOptions(tea.WithInput(f.Terminal.In), tea.WithOutput(f.Terminal.Out), tea.WithEnvironment(env),
+		WithProgramOptions(tea.WithInput(keyboard), tea.WithOutput(f.Terminal.Out), tea.WithEnvironment(env),
 			tea.WithoutSignalHandler())
-	err := form.RunWithContext(ctx)
+	err = form.RunWithContext(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
