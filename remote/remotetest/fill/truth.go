@@ -65,6 +65,9 @@ func Read(ctx context.Context, t Target) (*Truth, error) {
 		if len(f) < 5 || f[1].text != "LIST" || slices.ContainsFunc(f[2].list, func(a token) bool { return strings.EqualFold(a.text, `\Noselect`) }) {
 			continue
 		}
+		if strings.HasPrefix(f[4].text, "dovemend-aside") {
+			continue // a Maildir with LAYOUT=fs shows what was set aside as a folder
+		}
 		m, err := c.read(f[4].text)
 		if err != nil {
 			return nil, fmt.Errorf("read mailbox %q: %w", f[4].text, err)

@@ -32,11 +32,8 @@ type dovecot struct {
 
 // startDovecot starts Dovecot on free ports, and again on others where somebody else was faster.
 func startDovecot(ctx context.Context, h *Host) (*dovecot, error) {
-	program, err := findProgram("dovecot", "dovecot-imapd")
+	program, err := findDovecot()
 	if err != nil {
-		return nil, err
-	}
-	if _, err := findProgram("doveadm", "dovecot-core"); err != nil {
 		return nil, err
 	}
 	base := filepath.Join(h.dir, "d") // owned by who runs the master; short, for unix sockets

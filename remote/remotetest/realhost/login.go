@@ -1,6 +1,7 @@
 package realhost
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -52,7 +53,7 @@ func (h *Host) chooseLogin(ctx context.Context) (err error) {
 // lockUser makes sure that without root, where every host has the same owner, only one program at a time runs a Dovecot
 // of that user, and that the user has no Dovecot besides: what tests end are processes of their own host.
 func (h *Host) lockUser(ctx context.Context) (err error) {
-	if h.unlock, err = lockFile(ctx, filepath.Join(os.TempDir(), fmt.Sprintf("dovemend-realhost-%d.lock", h.uid))); err != nil {
+	if h.unlock, err = lock(ctx, fmt.Sprintf("dovemend-realhost-%d", h.uid)); err != nil {
 		return fmt.Errorf("wait for other hosts of this user: %w", err)
 	}
 	all, err := processesOf(h.uid)
@@ -97,6 +98,25 @@ func findProgram(name, debianPackage string) (string, error) {
 	return "", fmt.Errorf("%s (Debian package %s): %w", name, debianPackage, ErrMissing)
 }
 
+// findDovecot finds Dovecot's master program, of the series whose configuration is written here.
+func findDovecot() (string, error) {
+	program, err := findProgram("dovecot", "dovecot-imapd")
+	if err != nil {
+		return "", err
+	}
+	if _, err := findProgram("doveadm", "dovecot-core"); err != nil {
+		return "", err
+	}
+	b, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w: %w", program, err, ErrMissing)
+	}
+	if !bytes.HasPrefix(b, []byte("2.3.")) {
+		return "", fmt.Errorf("dovecot 2.3 (here is %s): %w", bytes.TrimSpace(b), ErrMissing)
+	}
+	return program, nil
+}
+
 // findNSSWrapper finds the library that lends the login a name.
 func findNSSWrapper() (string, error) {
 	for _, pattern := range []string{"/usr/lib/*/libnss_wrapper.so", "/usr/lib64/libnss_wrapper.so", "/usr/lib/libnss_wrapper.so", "/usr/local/lib/libnss_wrapper.so"} {
@@ -120,8 +140,7 @@ func Missing(o Options) []string {
 		add(findNSSWrapper())
 	}
 	if !o.NoDovecot {
-		add(findProgram("dovecot", "dovecot-imapd"))
-		add(findProgram("doveadm", "dovecot-core"))
+		add(findDovecot())
 	}
 	return l
 }

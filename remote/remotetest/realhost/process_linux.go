@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -141,44 +142,39 @@ func (g *groups) has(group int) bool {
 	return g.m[group]
 }
 
-// locks counts the hosts of this program that share a lock file.
+// locks counts the hosts of this program that share the lock.
 var locks struct {
 	mu    sync.Mutex
-	file  *os.File
+	held  net.Listener
 	count int
 }
 
-// lockFile takes a lock that other programs wait for; hosts of one program share it.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// lock takes a lock that other programs wait for; hosts of one program share it. It is a name in Linux's abstract socket
+// namespace, which leaves no file and ends with the program.
+func lock(ctx context.Context, name string) (unlock func(), err error) {
 	locks.mu.Lock()
 	defer locks.mu.Unlock()
-	if locks.count == 0 {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-		if err != nil {
+	for locks.count == 0 {
+		l, err := net.Listen("unix", "@"+name)
+		if err == nil {
+			locks.held = l
+			break
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, err
 		}
-		for {
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-				return nil, errors.Join(err, f.Close())
-			}
-			select {
-			case <-ctx.Done():
-				return nil, errors.Join(ctx.Err(), f.Close())
-			case <-time.After(50 * time.Millisecond):
-			}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
 		}
-		locks.file = f
 	}
 	locks.count++
 	return func() {
 		locks.mu.Lock()
 		defer locks.mu.Unlock()
 		if locks.count--; locks.count == 0 {
-			locks.file.Close()
+			locks.held.Close()
 		}
 	}, nil
 }

@@ -25,8 +25,8 @@ var ownHosts groups
 func (groups) set(int, bool) {}
 func (groups) has(int) bool  { return false }
 
-func start(*exec.Cmd, syscall.Signal, int, int) error  { return ErrMissing }
-func killGroup(int, syscall.Signal)                    {}
-func processesOf(int) ([]process, error)               { return nil, ErrMissing }
-func (h *Host) endLeftovers() error                    { return nil }
-func lockFile(context.Context, string) (func(), error) { return nil, ErrMissing }
+func start(*exec.Cmd, syscall.Signal, int, int) error { return ErrMissing }
+func killGroup(int, syscall.Signal)                   {}
+func processesOf(int) ([]process, error)              { return nil, ErrMissing }
+func (h *Host) endLeftovers() error                   { return nil }
+func lock(context.Context, string) (func(), error)    { return nil, ErrMissing }
