@@ -121,7 +121,7 @@ func (c *keyCheck) decide(ctx context.Context, name string, key ssh.PublicKey) e
 		fail.Reason = HostKeyChanged
 		return fail
 	}
-	if bare := strings.ToLower(c.hop.host); c.hop.hostKeyAlias == "" && bare != name { // another port of a host known by this key
+	if bare := c.hop.host; c.hop.hostKeyAlias == "" && bare != name { // another port of a host known by this key
 		for _, k := range c.known {
 			if k.marker == "" && k.covers(bare) && sameKey(k.key, key) {
 				return nil
@@ -147,7 +147,7 @@ func (c *keyCheck) certificate(name string, cert *ssh.Certificate) (handled bool
 	}
 	principal := c.hop.hostKeyAlias
 	if principal == "" {
-		principal = strings.ToLower(c.hop.host)
+		principal = c.hop.host
 	}
 	if cert.CertType != ssh.HostCert {
 		fail.Detail = "it is not made for hosts"

@@ -53,9 +53,9 @@ func (p *hop) keyName() string {
 		return p.hostKeyAlias
 	}
 	if p.port == "22" {
-		return strings.ToLower(p.host)
+		return p.host
 	}
-	return "[" + strings.ToLower(p.host) + "]:" + p.port
+	return "[" + p.host + "]:" + p.port
 }
 
 // resolveRoute finds the way to the target: its jump hosts in order and itself last.
@@ -143,6 +143,7 @@ func (r *router) hop(t target, jump string, final bool) (hop, []string, error) {
 			return p, nil, fmt.Errorf("host %q: the ssh configuration gives the name %q", Safe(t.name), Safe(p.host))
 		}
 	}
+	p.host = strings.ToLower(p.host)
 	p.hostKeyAlias = strings.ToLower(s.get("HostKeyAlias"))
 
 	jumps := r.proxy(&p, s, jump)

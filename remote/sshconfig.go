@@ -60,7 +60,7 @@ func (s *sshSettings) all(key string) []string {
 // something, is taken as not matching, and said so.
 type configReader struct {
 	home   string
-	alias  string // the host as the user named it, in lower case
+	alias  string // the host as the user named it
 	user   string // the user as the user named it, or ""
 	local  string // the local user
 	warn   func(string)
@@ -71,7 +71,7 @@ type configReader struct {
 // readConfig collects what the configuration says of a host. A file that is not there is as good as empty; one that cannot be
 // read or parsed is told of with warn, and what of it can be understood is used.
 func readConfig(files []string, alias, login string, warn func(string)) *sshSettings {
-	r := &configReader{home: homeDir(), alias: strings.ToLower(alias), user: login, local: localUser(), warned: map[string]bool{}}
+	r := &configReader{home: homeDir(), alias: alias, user: login, local: localUser(), warned: map[string]bool{}}
 	r.warn = func(s string) {
 		if !r.warned[s] {
 			r.warned[s] = true
@@ -172,8 +172,8 @@ var (
 	configLine = regexp.MustCompile(`^\s*([A-Za-z]+)(?:\s*=\s*|\s+)(.*?)\s*$`)
 )
 
-// prepareConfig takes Match and Include out of the parser's hands, and writes Host lines as it can read them: in lower
-// case, one space between patterns, no quotes.
+// prepareConfig takes Match and Include out of the parser's hands, and writes Host lines as it can read them: one space
+// between patterns, no quotes.
 func prepareConfig(text string) (lines, matches []string) {
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", ""), "\n") {
 		m := configLine.FindStringSubmatch(line)
@@ -193,7 +193,7 @@ func prepareConfig(text string) (lines, matches []string) {
 			line = includeWord + " " + value
 		case "host":
 			value, _, _ = strings.Cut(value, "#")
-			line = "Host " + strings.ToLower(strings.Join(splitArgs(value), " "))
+			line = "Host " + strings.Join(splitArgs(value), " ")
 		}
 		lines = append(lines, line)
 	}
@@ -237,7 +237,7 @@ func (r *configReader) include(from, value string, depth int, active bool) {
 // matches says whether a Match applies. All its criteria must.
 func (r *configReader) matches(file, line string) bool {
 	args := splitArgs(line)
-	host := r.alias
+	host := strings.ToLower(r.alias) // unlike Host, Match does not mind the case
 	if name := r.out.get("HostName"); name != "" {
 		host = strings.ToLower(strings.ReplaceAll(name, "%h", r.alias))
 	}
@@ -273,7 +273,7 @@ func (r *configReader) matches(file, line string) bool {
 			case "host":
 				ok = matchList(host, strings.ToLower(value))
 			case "originalhost":
-				ok = matchList(r.alias, strings.ToLower(value))
+				ok = matchList(strings.ToLower(r.alias), strings.ToLower(value))
 			case "user":
 				ok = matchList(login, value)
 			case "localuser":
