@@ -70,7 +70,7 @@ func (p *program) app() *cli.App {
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
 		p.wizard(), p.accounts(), p.processes(), p.backup(), p.repair(), p.runs(), p.undo(), p.resume(),
-		p.completion(), p.man(), p.version(),
+		p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
 		c.OnUsageError, c.HideHelpCommand = onUsageError, true

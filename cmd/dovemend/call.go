@@ -25,6 +25,7 @@ type call struct {
 	ask      ui.Prompter
 	progress *ui.Progress
 	json     bool
+	after    []func() error // done when the connection is closed
 	quiet    bool
 	session  session
 	job      job
@@ -82,6 +83,11 @@ func (p *program) finish(k *call, err error) error {
 			k.opts.Log.Debug("close connection", "err", cerr)
 		}
 	}
+	for _, f := range k.after {
+		if cerr := f(); cerr != nil {
+			k.progress.Warn(cerr.Error())
+		}
+	}
 	if cerr := k.term.Close(); cerr != nil && k.opts.Log != nil {
 		k.opts.Log.Debug("close terminal", "err", cerr)
 	}
@@ -118,7 +124,7 @@ func (p *program) fail(err error, asJSON bool, verb string) int {
 // tell writes an error and what to try next to standard error.
 func (p *program) tell(message string, v verdict) {
 	if message != "" {
-		ui.Say(p.stderr, "dovemend: %s", message)
+		ui.SayLog(p.stderr, "dovemend: %s", message)
 	}
 	if v.hint != "" {
 		ui.SayWhole(p.stderr, "next: %s", v.hint)

@@ -32,6 +32,7 @@ type wizard struct {
 	account  store.Account
 	boxes    []store.Mailbox
 	settings decision
+	demo     bool // the demo comments on what is done
 }
 
 // decision is what the person chose to do.
@@ -60,8 +61,10 @@ func (w *wizard) tell(format string, args ...any) {
 
 // walk is the whole conversation.
 func (w *wizard) walk() error {
-	w.tell("This looks for the damage, copies the mailbox to this machine, and shows what can be done.\n" +
-		"Nothing on the host is changed before you have seen the plan and said yes. Ctrl-C ends it.\n")
+	if !w.demo {
+		w.tell("This looks for the damage, copies the mailbox to this machine, and shows what can be done.\n" +
+			"Nothing on the host is changed before you have seen the plan and said yes. Ctrl-C ends it.\n")
+	}
 	if err := w.chooseHost(); err != nil {
 		return err
 	}
@@ -80,6 +83,7 @@ func (w *wizard) walk() error {
 	if err := w.showProcesses(); err != nil {
 		return err
 	}
+	w.comment("Before anything else the files are copied to this machine, and the copy is checked. No mail program is asked: a look at a broken mailbox over IMAP makes Dovecot mend it in its own way, and flags are lost by that.")
 	r, err := w.beginOn(kind, w.account, w.boxes, &w.doc.runDocument)
 	if err != nil {
 		return err
@@ -115,6 +119,7 @@ func (w *wizard) copy(r job) error {
 
 // treat shows what is wrong, lets the person decide, and does it.
 func (w *wizard) treat(r job) error {
+	w.comment("Now the copy is examined, on this machine. The host is left alone.")
 	found, err := r.Examine(w.ctx())
 	if err != nil {
 		return err
@@ -142,6 +147,7 @@ func (w *wizard) treat(r job) error {
 	if err := w.confirm(p); err != nil {
 		return err
 	}
+	w.comment("Now the processes are ended, the files are compared with the copy once more, and the plan is done step by step; each step is written to the journal before and after.")
 	return w.applyAndVerify(r, w.doc)
 }
 

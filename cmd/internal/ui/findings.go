@@ -21,9 +21,12 @@ func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
 		if len(d.Findings) == 0 {
 			say("  nothing wrong was found in its files")
 		}
-		for _, f := range d.Findings {
+		for i, f := range d.Findings {
 			say("  %s: %s", f.Severity, f.Text)
 			say("    in %s%s", Safe(string(f.File)), offset(f.Offset))
+			if i+1 < len(d.Findings) && d.Findings[i+1].Effect == f.Effect && d.Findings[i+1].Advice == f.Advice && d.Findings[i+1].Cure == f.Cure {
+				continue // said once, of the last of them
+			}
 			if f.Effect != "" {
 				say("    effect: %s", f.Effect)
 			}

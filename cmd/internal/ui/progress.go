@@ -83,7 +83,7 @@ func (p *Progress) Warn(text string) {
 	defer p.mu.Unlock()
 	p.warnings = append(p.warnings, text)
 	p.clear()
-	fmt.Fprintln(p.out, wrap("warning: "+safeLines(text), Width(p.out)-1))
+	SayLog(p.out, "warning: %s", text)
 }
 
 // Warnings gives what [Progress.Warn] was told so far.
@@ -118,7 +118,7 @@ func (p *Progress) line(text string) {
 		return
 	}
 	p.clear()
-	fmt.Fprintln(p.out, wrap(safeLines(text), Width(p.out)-1))
+	SayLog(p.out, "%s", text)
 }
 
 // end closes the stage with one line about what was done in it.

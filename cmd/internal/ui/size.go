@@ -1,6 +1,9 @@
 package ui
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Bytes writes a size for people in powers of 1000, as disks are sold: "1.2 MB". Negative sizes are unknown: "?".
 func Bytes(n int64) string {
@@ -33,7 +36,7 @@ func plural(one string) string {
 	switch {
 	case one == "entry":
 		return "entries"
-	case one == "process" || one == "mailbox":
+	case strings.HasSuffix(one, "process") || strings.HasSuffix(one, "mailbox"):
 		return one + "es"
 	}
 	return one + "s"

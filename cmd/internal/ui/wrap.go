@@ -85,5 +85,14 @@ func SayWhole(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, safeLines(fmt.Sprintf(format, args...)))
 }
 
+// SayLog is [Say] where w is a terminal, and [SayWhole] where it is a log or a pipe, so that a message is one line there.
+func SayLog(w io.Writer, format string, args ...any) {
+	if isTerminal(w) {
+		Say(w, format, args...)
+		return
+	}
+	SayWhole(w, format, args...)
+}
+
 // Wrap breaks a text of our own into lines of at most width columns; see [Say] for what may hold something foreign.
 func Wrap(s string, width int) string { return wrap(s, width) }
