@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -111,15 +112,38 @@ func (s *realStore) own() {
 
 // run runs doveadm and returns its standard output, its standard error and whether it succeeded.
 func (s *realStore) run(stdin string, args ...string) (string, string, bool) {
+	var out bytes.Buffer
+	errs, ok := s.pipe(strings.NewReader(stdin), &out, args...)
+	return out.String(), errs, ok
+}
+
+func (s *realStore) pipe(stdin io.Reader, stdout io.Writer, args ...string) (string, bool) {
 	cmd := exec.Command("doveadm", append([]string{"-c", filepath.Join(s.dir, "dovecot.conf"), "-o", "log_path=/dev/stderr"}, args...)...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "USER="+s.layout, "HOME="+s.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
-	var out, errs bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	var errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &errs
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
-	return out.String(), errs.String(), err == nil
+	return errs.String(), err == nil
+}
+
+// awaited keeps what is written to it and tells when it holds a text.
+type awaited struct {
+	buf  bytes.Buffer // not embedded: its ReadFrom would go past Write
+	text string
+	done chan struct{}
+}
+
+func (a *awaited) Write(b []byte) (int, error) {
+	from := max(0, a.buf.Len()-len(a.text))
+	a.buf.Write(b)
+	if a.text != "" && bytes.Contains(a.buf.Bytes()[from:], []byte(a.text)) {
+		a.text = ""
+		close(a.done)
+	}
+	return len(b), nil
 }
 
 func (s *realStore) doveadm(args ...string) string {
@@ -138,8 +162,21 @@ func (s *realStore) imap(commands ...string) {
 	for i, c := range commands {
 		fmt.Fprintf(&in, "a%d %s\r\n", i, c)
 	}
-	in.WriteString("z LOGOUT\r\n")
-	out, errs, _ := s.run(in.String(), "exec", "imap")
+	// Dovecot drops the connection when LOGOUT comes before it could write its answers.
+	got := &awaited{text: fmt.Sprintf("\r\na%d ", len(commands)-1), done: make(chan struct{})}
+	r, w := io.Pipe()
+	go func() {
+		io.WriteString(w, in.String())
+		select {
+		case <-got.done:
+		case <-time.After(time.Minute):
+		}
+		io.WriteString(w, "z LOGOUT\r\n")
+		w.Close()
+	}()
+	errs, _ := s.pipe(r, got, "exec", "imap")
+	r.Close()
+	out := got.buf.String()
 	for i, c := range commands {
 		if !strings.Contains(out, fmt.Sprintf("\r\na%d OK", i)) {
 			s.t.Fatalf("imap %.60q: not OK\n%.2000s\n%s", c, out, errs)
