@@ -109,8 +109,14 @@ func join(dir store.RelPath, name string) store.RelPath {
 
 func parent(p store.RelPath) store.RelPath { return store.RelPath(path.Dir(string(p))) }
 
-// aside is where a path is set aside by a run.
+// aside is where a path is set aside by a run. A directory with cur, new and tmp in it would be a mailbox to a Maildir
+// with LAYOUT=fs, so these get other names there.
 func aside(run string, p store.RelPath) store.RelPath {
+	dir, name := parent(p), path.Base(string(p))
+	switch path.Base(string(dir)) {
+	case "cur", "new", "tmp":
+		p = dir + ".aside/" + store.RelPath(name)
+	}
 	return AsideDir + "/" + store.RelPath(run) + "/" + p
 }
 

@@ -83,9 +83,9 @@ func TestEachRemedyTakesOutExactlyWhatItNames(t *testing.T) {
 			"mkdir ASIDE\nmkdir ASIDE/" + run1 + "\nmkdir ASIDE/" + run1 + "/mailboxes\nmkdir ASIDE/" + run1 + "/mailboxes/INBOX\nmkdir ASIDE/" + run1 + "/BOX\n" +
 				"rename BOX/dovecot.index > ASIDE/" + run1 + "/BOX/dovecot.index", "aside aside aside aside aside index"},
 		{"clear Maildir sets its own files aside and nothing it shares", input(store.Maildir, Clear, maildir()), false,
-			"mkdir ASIDE\nmkdir ASIDE/" + run1 + "\nmkdir ASIDE/" + run1 + "/cur\nmkdir ASIDE/" + run1 + "/new\n" +
+			"mkdir ASIDE\nmkdir ASIDE/" + run1 + "\nmkdir ASIDE/" + run1 + "/cur.aside\nmkdir ASIDE/" + run1 + "/new.aside\n" +
 				"rename dovecot.index.log > ASIDE/" + run1 + "/dovecot.index.log\nrename dovecot.index > ASIDE/" + run1 + "/dovecot.index\n" +
-				"rename cur/1.M1.h:2,S > ASIDE/" + run1 + "/cur/1.M1.h:2,S\nrename new/2.M1.h > ASIDE/" + run1 + "/new/2.M1.h\n" +
+				"rename cur/1.M1.h:2,S > ASIDE/" + run1 + "/cur.aside/1.M1.h:2,S\nrename new/2.M1.h > ASIDE/" + run1 + "/new.aside/2.M1.h\n" +
 				"rename dovecot-keywords > ASIDE/" + run1 + "/dovecot-keywords\nrename dovecot-uidlist > ASIDE/" + run1 + "/dovecot-uidlist",
 			"aside aside aside aside index-file index-file mailbox-file mailbox-file mailbox-file mailbox-file"},
 		{"no cache, nothing to do", input(store.SDBox, DropCache, []snapshot.Entry{dir(box), file(box+"/dovecot.index", 1)}), false, "", ""},
