@@ -17,12 +17,14 @@ func (r *Run) Examine(ctx context.Context) ([]Diagnosis, error) {
 	if err := r.examine(ctx); err != nil {
 		return nil, err
 	}
+	copied := r.account
+	copied.Root = "/" // in the copy, names begin at the mail root
 	var all []Diagnosis
 	for _, rep := range r.reports {
 		s, c := rep.State, rep.State.Counts()
 		d := Diagnosis{Mailbox: s.Mailbox, Messages: c.Messages, Seen: c.Seen, Flagged: c.Flagged, Keywords: s.Keywords(),
 			UIDValidity: s.UIDValidity, UIDNext: uint32(s.NextUID), Findings: rep.Findings}
-		files, err := r.account.OwnFiles(ctx, r.snap.FS(), s.Mailbox)
+		files, err := copied.OwnFiles(ctx, r.snap.FS(), s.Mailbox)
 		if err != nil {
 			return nil, fmt.Errorf("measure the copy of %s: %w", s.Mailbox.Dir, err)
 		}

@@ -47,6 +47,7 @@ type examiner struct {
 	fsys    fs.FS
 	account store.Account
 	box     store.Mailbox
+	without *dovecot.State // what Dovecot would know without dovecot.index
 }
 
 func (x *examiner) dbox() bool { return x.account.Layout != store.Maildir }
@@ -64,7 +65,7 @@ func (x *examiner) index() {
 	without := f
 	without.Index = nil
 	seen, verdict, _ := dovecot.Sees(without)
-	x.NoIndex = x.outcome(seen, verdict)
+	x.NoIndex, x.without = x.outcome(seen, verdict), seen
 
 	cure, advice := CureNone, "none of the direct remedies brings back what the index files tell; keep the copy"
 	if f.Index != nil && !x.NoIndex.Loses() {

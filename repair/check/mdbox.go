@@ -51,7 +51,25 @@ func (x *examiner) mdbox() error {
 	if !ok {
 		return nil
 	}
+	x.elsewhere(records)
 	return x.stored(records)
+}
+
+// elsewhere counts the messages that a rebuild of the storage would not bring back to this mailbox, because another
+// mailbox refers to them too: Dovecot only restores what no mailbox refers to. Seen on 2.3.19.
+func (x *examiner) elsewhere(records []dovecot.MapRecord) {
+	if x.NoIndex.Verdict == dovecot.VerdictEmpty || x.NoIndex.Verdict == dovecot.VerdictOlder {
+		return // they are counted already
+	}
+	refs := make(map[dovecot.UID]uint16, len(records))
+	for _, r := range records {
+		refs[r.MapUID] = r.Refs
+	}
+	for _, m := range x.State.Messages {
+		if x.without.Find(m.UID) == nil && refs[m.MapUID] > 1 {
+			x.NoIndex.Gone++
+		}
+	}
 }
 
 // stored looks at the bytes of each message of an mdbox mailbox.
