@@ -29,6 +29,7 @@ type call struct {
 	quiet    bool
 	session  session
 	job      job
+	acted    bool     // a change of the host was begun
 	doc      document // what --json prints
 }
 
@@ -95,6 +96,9 @@ func (p *program) finish(k *call, err error) error {
 	message := ""
 	if err != nil {
 		message = messageOf(err)
+		if v.code == exitInterrupted && !k.acted {
+			message += "; nothing on the host was changed"
+		}
 	}
 	if k.json {
 		if k.doc == nil {
@@ -151,11 +155,10 @@ func messageOf(err error) string {
 	if errors.Is(err, ui.ErrAborted) {
 		return ui.ErrAborted.Error()
 	}
-	text := strings.TrimSpace(err.Error())
 	if errors.Is(err, context.Canceled) {
-		return "interrupted: " + text
+		return "interrupted: " + strings.TrimSpace(err.Error())
 	}
-	return text
+	return strings.TrimSpace(err.Error())
 }
 
 // knownVerb gives the verb if it is one.

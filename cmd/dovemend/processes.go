@@ -72,6 +72,7 @@ func doProcesses(k *call) error {
 func (k *call) stopProcesses(doc *processesDocument, wanted func(remote.Process) bool) error {
 	o := k.opts.Quiesce
 	o.Only = wanted
+	k.acted = true
 	k.progress.Stage("ending the processes, and waiting whether they stay away")
 	q, err := k.session.Quiesce(k.ctx(), o)
 	for _, p := range q.Ended {

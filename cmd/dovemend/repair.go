@@ -82,6 +82,7 @@ func doRepair(k *call) error {
 
 // applyAndVerify is the part of a repair that changes the host, and the look at what came of it.
 func (k *call) applyAndVerify(r job, doc *repairDocument) error {
+	k.acted = true
 	end := k.p.stop.act()
 	err := r.Apply(k.ctx())
 	end()

@@ -8,13 +8,20 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"dovemend/remote/remotetest/demoaccount"
 )
 
-// scriptMail makes a Maildir++ with messages: mkmail maildir N DIR. INBOX gets N messages, Archive/2020 and Entwürfe (in
+// scriptMail makes mail: mkmail mdbox DIR is the demo's account, unbroken. mkmail maildir N DIR is a Maildir++: INBOX gets N messages, Archive/2020 and Entwürfe (in
 // modified UTF-7) one each; with index files beside them, as Dovecot leaves them.
 func scriptMail(ts *testscript.TestScript, neg bool, args []string) {
+	if !neg && len(args) == 2 && args[0] == "mdbox" {
+		ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
+		ts.Check(demoaccount.Unpack(ts.MkAbs(args[1])))
+		return
+	}
 	if neg || len(args) != 3 || args[0] != "maildir" {
-		ts.Fatalf("usage: mkmail maildir N DIR")
+		ts.Fatalf("usage: mkmail mdbox DIR, mkmail maildir N DIR")
 	}
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)

@@ -23,7 +23,7 @@ func (p *program) undo() *cli.Command {
 		Flags: join([]cli.Flag{runFlag("`ID` of the run to take back, or its beginning (default: the only one that can be)"),
 			ownToggle("yes", "do not ask")}, hostFlags(), imapFlags(), outputFlags()),
 		Action: p.verb("undo", func(k *call) error {
-			l, err := k.findRun(rundir.Meta.CanUndo, "there is no run that can be taken back")
+			l, err := k.findRun(canUndoRepair, "there is no run that can be taken back")
 			if err != nil {
 				return err
 			}
@@ -38,6 +38,9 @@ func (p *program) undo() *cli.Command {
 		}),
 	}
 }
+
+// canUndoRepair is what undo takes without --run: a repair. An undo can be taken back too, but only by its name.
+func canUndoRepair(m rundir.Meta) bool { return m.CanUndo() && m.Kind == rundir.KindRepair }
 
 // confirmUndo asks where somebody can be asked; in a script the verb itself is the decision.
 func (k *call) confirmUndo(l rundir.Listed) error {
@@ -64,6 +67,7 @@ func (k *call) changeAgain(l rundir.Listed, do func(context.Context, repair.Opti
 	doc := k.doc.(*repairDocument)
 	k.fromRun(l.Meta)
 	doc.Account, doc.MailRoot, doc.Layout, doc.Mailboxes = l.Meta.Address, string(l.Meta.MailRoot), string(l.Meta.Layout), l.Meta.Mailboxes
+	k.acted = true
 	end := k.p.stop.act()
 	r, err := do(k.ctx(), k.opts, l.ID, k.progress)
 	end()

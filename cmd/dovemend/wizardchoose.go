@@ -151,7 +151,7 @@ func (w *wizard) showProcesses() error {
 		return nil
 	}
 	if len(all) > 0 {
-		w.tell("\n%s of this login run now; they are ended only when you say yes to the plan:", ui.Count(len(all), "Dovecot process"))
+		w.tell("\nRunning now, of this login: %s. They are ended only when you say yes to the plan.", ui.Count(len(all), "Dovecot process"))
 		doc := &processesDocument{}
 		for _, p := range all {
 			doc.Processes = append(doc.Processes, describeProcess(p))
