@@ -40,6 +40,7 @@ type attempt struct {
 	secret string // the password given
 	quiet  bool   // keyboard-interactive that put no question
 	kbd    bool
+	typed  []string // what the person answered to the host's questions
 }
 
 // errNoMethod ends the handshake when all has been tried.
@@ -91,8 +92,12 @@ func (a *login) settle(partials int) {
 
 // done is called after a login that succeeded: what was given last was right.
 func (a *login) done() {
-	if a.current != nil && a.current.secret != "" {
-		a.creds.setSecret(a.hop.addr(), a.current.secret)
+	switch at := a.current; {
+	case at == nil:
+	case at.secret != "" && len(at.typed) == 0:
+		a.creds.setSecret(a.hop.addr(), at.secret)
+	case at.secret == "" && len(at.typed) == 1: // the one hidden question was for the password
+		a.creds.setSecret(a.hop.addr(), at.typed[0])
 	}
 }
 

@@ -126,6 +126,33 @@ func TestKeyboardInteractiveIsAskedAndMadeSafe(t *testing.T) {
 	}
 }
 
+func TestTypedPasswordServesWhenConnectingAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		questions []string
+		ok        bool
+	}{{"a password alone", []string{"Password: "}, true}, {"a code with it", []string{"Password: ", "Code: "}, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fakeHost{}
+			f.server.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+				a, err := ask("", "", tt.questions, make([]bool, len(tt.questions)))
+				if err != nil || a[0] != "right" {
+					return nil, errors.New("wrong")
+				}
+				return nil, nil
+			}
+			c := startFake(t, f).config(t)
+			c.Password, c.Ask = nil, &asker{secrets: []string{"right", "123"}}
+			h := dial(t, c)
+			f.cut()
+			waitFor(t, func() bool { _, err := h.current(); return err != nil })
+			if _, err := h.RealPath(t.Context(), "/"); (err == nil) != tt.ok {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestEndlessQuestionsEnd(t *testing.T) {
 	f := &fakeHost{}
 	f.server.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {

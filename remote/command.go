@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -44,7 +45,7 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	case <-l.done:
 		return nil, l.lost()
 	}
-	sess, err := l.session(ctx)
+	sess, err := l.sessionSoon(ctx)
 	if err != nil {
 		<-l.slots
 		return nil, err
@@ -115,6 +116,29 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	return c, nil
 }
 
+// refusedError: the host opens no session now; it may allow only few at a time (OpenSSH's MaxSessions).
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string {
+	return "open session: the host refuses it, perhaps for having too many: " + e.text
+}
+
+// sessionSoon is session for when one of ours may be about to end: it tries again for a moment.
+func (l *link) sessionSoon(ctx context.Context) (*ssh.Session, error) {
+	for wait := 50 * time.Millisecond; ; wait *= 2 {
+		s, err := l.session(ctx)
+		var refused *refusedError
+		if !errors.As(err, &refused) || wait > time.Second {
+			return s, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // session opens a channel; a host which does not answer does not hold the caller past ctx.
 func (l *link) session(ctx context.Context) (*ssh.Session, error) {
 	type result struct {
@@ -141,7 +165,7 @@ func (l *link) session(ctx context.Context) (*ssh.Session, error) {
 			}
 			var refused *ssh.OpenChannelError
 			if errors.As(r.err, &refused) {
-				return nil, fmt.Errorf("open session: the host refuses it: %s", Safe(refused.Message))
+				return nil, &refusedError{Safe(refused.Message)}
 			}
 			return nil, fmt.Errorf("open session: %w", r.err)
 		}

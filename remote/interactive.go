@@ -101,6 +101,9 @@ func (a *login) challenge(at *attempt) ssh.KeyboardInteractiveChallenge {
 				a.stop = err
 				return nil, err
 			}
+			if at.typed = append(at.typed, answers[i]); echos[i] || asksForCode(q) {
+				at.typed = append(at.typed, "") // more than a password: of no use a second time
+			}
 		}
 		return answers, nil
 	}

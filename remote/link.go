@@ -96,7 +96,7 @@ func (l *link) sftp(ctx context.Context) (*sftp.Client, error) {
 }
 
 func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
-	sess, err := l.session(ctx)
+	sess, err := l.sessionSoon(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP: %w", err)
 	}

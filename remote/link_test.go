@@ -295,7 +295,7 @@ func TestJumpHostsEachHaveTheirOwnKeyAndLogin(t *testing.T) {
 func TestProxyHelper(t *testing.T) {
 	addr := os.Getenv("DOVEMEND_TEST_PROXY")
 	if addr == "" {
-		t.Skip("only for TestProxyCommandIsUsed")
+		return
 	}
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -420,5 +420,18 @@ func TestDFIsReadInItsForms(t *testing.T) {
 		if total != want[0] || free != want[1] {
 			t.Errorf("%q is %d %d, want %v", out, total, free, want)
 		}
+	}
+}
+
+func TestOneSessionAtATimeIsEnoughForFiles(t *testing.T) {
+	h := dialReal(t, "MaxSessions 1")
+	if !h.Info().Shell {
+		t.Error("the shell was not seen")
+	}
+	if _, err := h.FS(t.Context()).ReadDir("etc"); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.run(t.Context(), "true", nil); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("a second session gives %v", err)
 	}
 }
