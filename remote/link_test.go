@@ -1,3 +1,5 @@
+//go:build !windows
+
 package remote
 
 import (
@@ -114,8 +116,8 @@ func TestChangingWorkNeverConnectsAnew(t *testing.T) {
 	if _, err := h.run(t.Context(), "true", nil); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("run gives %v", err)
 	}
-	if _, err := h.sftpChange(t.Context()); !errors.Is(err, ErrDisconnected) {
-		t.Errorf("SFTP gives %v", err)
+	if _, err := h.OpenRoot(t.Context(), t.TempDir()); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("a root gives %v", err)
 	}
 	if _, _, _, _, _, err := h.start(t.Context(), "true"); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("start gives %v", err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/pkg/sftp"
 )
 
 // current gives the link as it is: for changing verbs, which never connect anew.
@@ -75,22 +73,4 @@ func (h *Host) reading(ctx context.Context, work func(*link) error) error {
 			return err
 		}
 	}
-}
-
-// sftp gives the SFTP client for reading work, connecting anew once where the connection is lost.
-func (h *Host) sftp(ctx context.Context) (*sftp.Client, error) {
-	l, err := h.readable(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return l.sftp(ctx)
-}
-
-// sftpChange gives the SFTP client for changing work: never over a connection made anew for it.
-func (h *Host) sftpChange(ctx context.Context) (*sftp.Client, error) {
-	l, err := h.current()
-	if err != nil {
-		return nil, err
-	}
-	return l.sftp(ctx)
 }
