@@ -146,7 +146,7 @@ func (f *Form) run(ctx context.Context, q Question, field huh.Field) error {
 	}
 	defer keyboard.end()
 	form := huh.NewForm(group).WithTheme(theme).WithKeyMap(keys()).WithWidth(Width(f.Terminal.Out)).
-		WithProgramOptions(tea.WithInput(keyboard), tea.WithOutput(f.Terminal.Out), tea.WithEnvironment(env),
+		WithProgramOptions(tea.WithInput(keyboard), tea.WithOutput(newScreen(f.Terminal.Out)), tea.WithEnvironment(env),
 			tea.WithoutSignalHandler())
 	err = form.RunWithContext(ctx)
 	if ctx.Err() != nil {

@@ -17,6 +17,7 @@ import (
 // It has Fd, so that the library can set the terminal's mode, and no Name, so that it does not wrap it in its own.
 type keyboard struct {
 	file        *os.File
+	fd          uintptr
 	wake, waker *os.File
 	reading     sync.Mutex
 	ended       bool
@@ -28,7 +29,7 @@ func newKeyboard(f *os.File) (*keyboard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the terminal: %w", err)
 	}
-	return &keyboard{file: f, wake: r, waker: w}, nil
+	return &keyboard{file: f, fd: f.Fd(), wake: r, waker: w}, nil
 }
 
 // Read waits for a key, or for the form's end, which is io.EOF.
@@ -37,7 +38,7 @@ func (k *keyboard) Read(p []byte) (int, error) {
 	defer k.reading.Unlock()
 	for !k.ended {
 		var set unix.FdSet
-		tty, wake := int(k.file.Fd()), int(k.wake.Fd())
+		tty, wake := int(k.fd), int(k.wake.Fd())
 		set.Set(tty)
 		set.Set(wake)
 		_, err := unix.Select(max(tty, wake)+1, &set, nil, nil, nil)
@@ -61,7 +62,7 @@ func (k *keyboard) Write(p []byte) (int, error) { return k.file.Write(p) }
 func (k *keyboard) Close() error { return nil }
 
 // Fd is the terminal's.
-func (k *keyboard) Fd() uintptr { return k.file.Fd() }
+func (k *keyboard) Fd() uintptr { return k.fd }
 
 // end stops the reading, and returns when nothing is read any more.
 func (k *keyboard) end() {
