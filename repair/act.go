@@ -73,7 +73,11 @@ func (r *Run) quiesce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("end processes: %w", err)
 	}
-	r.s.log.Info("processes ended", "ended", len(quiet.Ended), "back", len(quiet.Back), "stayed_away", quiet.Stayed)
+	r.log.Info("processes ended", "ended", len(quiet.Ended), "back", len(quiet.Back), "stayed_away", quiet.Stayed)
+	if quiet.Hidden {
+		r.s.rep.Warn("this host hides Dovecot's processes from their own user, so that none can be seen or ended; close all mail programs. If one changes the mailbox meanwhile, the repair notices and stops")
+		return nil
+	}
 	if n := len(quiet.Ended); n > 0 {
 		r.s.rep.Info(fmt.Sprintf("%s ended", counted(n, "process", "processes")))
 	}
@@ -148,7 +152,7 @@ func (r *Run) execute(ctx context.Context) (apply.Outcome, error) {
 		Report: func(done, _ int, s plan.Step) {
 			r.s.rep.Advance(done-told, 0)
 			told = done
-			r.s.log.Info("step done", "seq", s.Seq, "op", s.Op, "path", string(s.Path))
+			r.log.Info("step done", "seq", s.Seq, "op", s.Op, "path", string(s.Path))
 		}}
 	if r.plan.Of != "" {
 		from, closeFrom, err := r.bytesOf(r.plan.Of)

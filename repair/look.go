@@ -46,7 +46,7 @@ func (r *Run) looking(ctx context.Context) (*look, *imap.Client, error) {
 		if ctx.Err() != nil {
 			return nil, nil, err
 		}
-		r.s.log.Info("no look over IMAP", "way", l.how, "error", err)
+		r.log.Info("no look over IMAP", "way", l.how, "error", err)
 		none.why = append(none.why, l.how+": "+lookFailure(err))
 	}
 	return nil, nil, none

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"time"
 
@@ -24,6 +26,8 @@ var Version = ""
 type Run struct {
 	s       *Session
 	dir     *rundir.Dir
+	log     *slog.Logger // the session's and the run's log.txt
+	logFile io.Closer
 	release []func() error
 	account store.Account
 	boxes   []store.Mailbox
@@ -67,12 +71,26 @@ func (s *Session) begin(m rundir.Meta, a store.Account, boxes []store.Mailbox) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{s: s, dir: dir, account: a, boxes: boxes, remedy: plan.Remedy(m.Remedy)}
+	r := &Run{s: s, dir: dir, account: a, boxes: boxes, remedy: plan.Remedy(m.Remedy), log: s.log}
 	if err := r.lock(); err != nil {
 		return nil, errors.Join(err, r.fail(err), dir.Close())
 	}
-	s.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "mail_root", string(a.Root))
+	if err := r.openLog(); err != nil {
+		return nil, errors.Join(err, r.fail(err), r.Close())
+	}
+	r.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "host", s.host.Info().Addr, "mail_root", string(a.Root), "version", Version)
 	return r, nil
+}
+
+// openLog lets the run's log.txt tell what the session's log tells of this run.
+func (r *Run) openLog() error {
+	f, err := r.dir.OpenLog()
+	if err != nil {
+		return err
+	}
+	r.logFile = f
+	r.log = slog.New(slog.NewMultiHandler(r.s.log.Handler(), slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	return nil
 }
 
 // lock takes the account's lock and the run's own.
@@ -118,11 +136,15 @@ func (r *Run) Close() error {
 		errs = append(errs, r.release[i]())
 	}
 	r.release = nil
+	if r.logFile != nil {
+		errs = append(errs, r.logFile.Close())
+	}
 	return errors.Join(append(errs, r.dir.Close())...)
 }
 
 // End records how the run's command ended: the exit code, and the error in words.
 func (r *Run) End(exit int, err error) error {
+	r.log.Info("command ended", "exit", exit, "error", err)
 	return r.dir.Update(func(m *rundir.Meta) {
 		m.Ended, m.Exit, m.Error = time.Now().UTC(), exit, ""
 		if err != nil {
@@ -137,6 +159,7 @@ func (r *Run) End(exit int, err error) error {
 func (r *Run) fail(err error) error { return r.End(1, err) }
 
 func (r *Run) stage(s rundir.Stage) error {
+	r.log.Info("stage reached", "stage", s)
 	return r.dir.Update(func(m *rundir.Meta) { m.Stage = s })
 }
 
@@ -190,7 +213,7 @@ func (r *Run) previous() (*snapshot.Snapshot, func()) {
 	dir, err := rundir.LatestSnapshot(r.s.o.StateDir, r.dir.Meta().Key())
 	if err != nil {
 		if !errors.Is(err, rundir.ErrNoRun) {
-			r.s.log.Warn("no earlier snapshot to build on", "error", err)
+			r.log.Warn("no earlier snapshot to build on", "error", err)
 		}
 		return nil, none
 	}
@@ -206,7 +229,7 @@ func (r *Run) previous() (*snapshot.Snapshot, func()) {
 	closeBoth := func() { _ = root.Close(); _ = dir.Close() }
 	s, err := snapshot.Open(root)
 	if err != nil {
-		r.s.log.Warn("the earlier snapshot cannot be read", "run", dir.ID(), "error", err)
+		r.log.Warn("the earlier snapshot cannot be read", "run", dir.ID(), "error", err)
 		closeBoth()
 		return nil, none
 	}

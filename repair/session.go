@@ -3,7 +3,6 @@ package repair
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -108,7 +107,25 @@ func (s *Session) Accounts(ctx context.Context) ([]store.Account, error) {
 		}
 		return []store.Account{a}, nil
 	}
-	return store.Find(ctx, fsys, s.searched())
+	found, err := store.Search(ctx, fsys, s.searched())
+	if err != nil {
+		return nil, err
+	}
+	tell := s.rep.Info
+	if len(found.Accounts) == 0 {
+		tell = s.rep.Warn
+	}
+	for i, p := range found.Unreadable {
+		if i == 5 {
+			tell(fmt.Sprintf("and %d more directories cannot be read", len(found.Unreadable)-i))
+			break
+		}
+		tell("this login may not read " + remote.Safe(string(p)))
+	}
+	if found.Cut {
+		s.rep.Warn("there are too many directories to look into all of them; if your account is not listed, name its directory with --mail-root")
+	}
+	return found.Accounts, nil
 }
 
 func (s *Session) searched() []store.HostPath {
@@ -179,7 +196,3 @@ func (s *Session) Processes(ctx context.Context) ([]remote.Process, error) {
 func (s *Session) Quiesce(ctx context.Context, o remote.QuiesceOptions) (remote.Quiet, error) {
 	return s.host.Quiesce(ctx, o)
 }
-
-var errNoShell = remote.ErrNoShell
-
-func noShell(err error) bool { return errors.Is(err, errNoShell) }

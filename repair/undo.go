@@ -192,9 +192,12 @@ func reopen(ctx context.Context, o Options, id string, rep Reporter) (*Run, erro
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	r.dir, r.remedy = dir, plan.Remedy(m.Remedy)
+	r.dir, r.remedy, r.log = dir, plan.Remedy(m.Remedy), r.s.log
 	if err := r.lock(); err != nil {
 		return nil, errors.Join(err, r.unlock(), r.s.Close(), dir.Close())
+	}
+	if err := r.openLog(); err != nil {
+		return nil, errors.Join(err, r.Close(), r.s.Close())
 	}
 	return r, nil
 }
