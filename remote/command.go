@@ -93,13 +93,15 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	}
 	if err != nil {
 		c.stop()
-		if lost := l.lost(); lost != nil {
-			return nil, lost
-		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("%w: %s", ErrNoShell, Safe(err.Error()))
+		if errors.Is(err, io.EOF) || errors.Is(err, ErrDisconnected) {
+			if lost := l.lostSoon(); lost != nil {
+				return nil, lost
+			}
+		}
+		return nil, fmt.Errorf("%w: the host refuses to run commands", ErrNoShell)
 	}
 	c.stdout = &ctxReader{r: c.stdout, ctx: ctx, done: l.done, lost: l.lost}
 	c.wait = func() error {
@@ -160,12 +162,12 @@ func (l *link) session(ctx context.Context) (*ssh.Session, error) {
 	select {
 	case r := <-ch:
 		if r.err != nil {
-			if lost := l.lost(); lost != nil {
-				return nil, lost
-			}
 			var refused *ssh.OpenChannelError
 			if errors.As(r.err, &refused) {
 				return nil, &refusedError{Safe(refused.Message)}
+			}
+			if lost := l.lostSoon(); lost != nil {
+				return nil, lost
 			}
 			return nil, fmt.Errorf("open session: %w", r.err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -68,6 +69,15 @@ func (l *link) lost() error {
 	default:
 		return nil
 	}
+}
+
+// lostSoon is lost for when a channel has just ended without a word: where the whole connection went, that shows in a moment.
+func (l *link) lostSoon() error {
+	select {
+	case <-l.done:
+	case <-time.After(time.Second):
+	}
+	return l.lost()
 }
 
 // sftp gives the link's SFTP client, opening it the first time.
@@ -134,7 +144,7 @@ func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
 			return r.c, nil
 		}
 		sess.Close()
-		if lost := l.lost(); lost != nil {
+		if lost := l.lostSoon(); lost != nil {
 			return nil, lost
 		}
 		return nil, fmt.Errorf("%w: %s", ErrNoSFTP, Safe(r.err.Error()))

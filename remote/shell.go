@@ -175,9 +175,6 @@ func (c *command) framed(out []byte, waitErr error) ([]byte, error) {
 	end := []byte(c.marks.end[0] + c.marks.end[1] + " ")
 	j := bytes.LastIndex(out, end)
 	if j < 0 {
-		if err := c.link.lost(); err != nil {
-			return nil, err
-		}
 		if err := c.end(waitErr); err != nil {
 			return nil, err
 		}
@@ -208,7 +205,7 @@ func (c *command) end(err error) error {
 		}
 		return &ExitError{Status: status, Stderr: c.stderrText()}
 	case errors.As(err, &missing):
-		if lost := c.link.lost(); lost != nil {
+		if lost := c.link.lostSoon(); lost != nil {
 			return lost
 		}
 		return &ExitError{Status: -1, Stderr: c.stderrText()}
@@ -221,8 +218,11 @@ func (c *command) end(err error) error {
 
 // noShell explains a command that never began: the account has no shell, or the connection went away.
 func (c *command) noShell(out []byte, waitErr error) error {
-	if err := c.link.lost(); err != nil {
-		return err
+	var exit *ssh.ExitError
+	if waitErr != nil && !errors.As(waitErr, &exit) { // it ended without a status
+		if err := c.link.lostSoon(); err != nil {
+			return err
+		}
 	}
 	text := strings.TrimSpace(string(out))
 	if text == "" {
