@@ -91,8 +91,8 @@ func (s sighting) process(uid int) (Process, bool) {
 // service reads the first word of a title: "dovecot/imap" as the master starts it, a path as a person or a preauth tunnel
 // does, and a bare name only where program path or BSD's setproctitle confirm it.
 func (s sighting) service(word string) string {
-	if name, ok := strings.CutPrefix(word, "dovecot/"); ok {
-		return known(name)
+	if program, name, ok := strings.Cut(word, "/"); ok && (program == "dovecot" || strings.HasPrefix(program, "dovecot-")) {
+		return known(name) // with instance_name set, the master's children are titled dovecot-NAME/imap
 	}
 	if i := strings.LastIndex(word, "/dovecot/"); i >= 0 && word[0] == '/' {
 		return known(word[i+len("/dovecot/"):])

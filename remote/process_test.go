@@ -22,6 +22,7 @@ func TestSightingIsAProcessOnlyIfEverythingAgrees(t *testing.T) {
 		{"bare, program known", func(s *sighting) { s.title, s.exe = "imap", "/usr/lib/dovecot/imap" }, "imap"},
 		{"bare, program replaced", func(s *sighting) { s.title, s.exe = "imap [u@x]", "/usr/lib/dovecot/imap (deleted)" }, "imap"},
 		{"FreeBSD's title", func(s *sighting) { s.title, s.setsTitle = "imap: [u@x 10.0.0.1 IDLE] (imap)", true }, "imap"},
+		{"instance with a name", func(s *sighting) { s.title = "dovecot-mail2/imap [u@x 10.0.0.1 IDLE]" }, "imap"},
 		{"name not known", func(s *sighting) { s.comm = "" }, "imap"},
 
 		{"bare, program unknown", func(s *sighting) { s.title = "imap" }, ""},
@@ -41,6 +42,7 @@ func TestSightingIsAProcessOnlyIfEverythingAgrees(t *testing.T) {
 		{"auth", func(s *sighting) { s.title, s.comm = "dovecot/auth", "auth" }, ""},
 		{"anvil", func(s *sighting) { s.title, s.comm = "dovecot/anvil", "anvil" }, ""},
 		{"stats", func(s *sighting) { s.title, s.comm = "dovecot/stats", "stats" }, ""},
+		{"another program's name", func(s *sighting) { s.title = "dovecotimap/imap" }, ""},
 		{"beneath a service", func(s *sighting) { s.title = "dovecot/imap/x" }, ""},
 		{"empty title", func(s *sighting) { s.title = "" }, ""},
 		{"spaces", func(s *sighting) { s.title = "   " }, ""},
