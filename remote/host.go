@@ -47,7 +47,8 @@ type Config struct {
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer; for the embedded host and tests
 }
 
-// Asker puts a question to the person at the terminal.
+// Asker puts a question to the person at the terminal. Prompts are safe to print, may have several lines, and end without
+// a colon. An empty answer means that this way of logging in is to be passed over; an error ends the login and is wrapped.
 type Asker interface {
 	// HostKey asks whether an unknown host's key may be trusted. Only called for keys never seen before.
 	HostKey(ctx context.Context, q HostKeyQuestion) (bool, error)
@@ -83,21 +84,6 @@ type Space struct {
 	FreeBytes, TotalBytes int64
 	FreeInodes            int64
 }
-
-// Connection-side API of Host (implemented in dial.go, shell.go, fs.go, …):
-//
-//	func Dial(ctx context.Context, cfg Config) (*Host, error)
-//	func (h *Host) Close() error
-//	func (h *Host) Info() Info
-//	func (h *Host) FS(ctx context.Context) *FS          // fs.FS, ReadDirFS, StatFS, ReadLinkFS (Lstat, ReadLink), ReadFileFS; rooted at "/"
-//	func (h *Host) RealPath(ctx, path string) (string, error)
-//	func (h *Host) Sums(ctx, dir string, rel []string, yield func(i int, sum [32]byte, err error) error) error // ErrNoShell where there is no hash tool
-//	func (h *Host) Space(ctx, path string) (Space, error)
-//	func (h *Host) DialTCP(ctx, addr string) (net.Conn, error)                 // direct-tcpip, from the host's side
-//	func (h *Host) StartIMAP(ctx, IMAPSpec) (*IMAPSession, error)              // the host's own imap binary, pre-authenticated
-//	func (h *Host) Processes(ctx) ([]Process, error)
-//	func (h *Host) Quiesce(ctx, QuiesceOptions) (Quiet, error)
-//	func (h *Host) OpenRoot(ctx, mailRoot string) (*Root, error)
 
 // IMAPSpec says how the host's own imap binary is to be started on one account (StartIMAP).
 type IMAPSpec struct {

@@ -21,7 +21,6 @@ const probeTimeout = 30 * time.Second
 const probeScript = `echo "uid=$(id -u 2>/dev/null)"
 echo "gid=$(id -g 2>/dev/null)"
 echo "os=$(uname -s 2>/dev/null)"
-echo "user=$(id -un 2>/dev/null)"
 echo "home=$HOME"
 echo "real=$(cd "$HOME" 2>/dev/null && pwd -P)"
 empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855

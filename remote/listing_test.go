@@ -158,3 +158,26 @@ func TestHostileAnswersAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func FuzzSFTPTap(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x0d\x0c\x00\x00\x00\x01\x00\x00\x00\x01h"), []byte("\x00\x00\x00\x10h\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01x"), 3)
+	f.Fuzz(func(t *testing.T, asked, answered []byte, step int) {
+		step = max(1, min(step, 100))
+		tap := newSFTPTap(nil, nil, func(error) {})
+		for _, s := range []struct {
+			frames *frames
+			data   []byte
+		}{{&tap.out, asked}, {&tap.in, answered}} {
+			for len(s.data) > 0 {
+				n := min(step, len(s.data))
+				if s.frames.feed(s.data[:n]) != nil {
+					break
+				}
+				s.data = s.data[n:]
+			}
+		}
+		if len(tap.in.body) > len(answered) || len(tap.out.body) > len(asked) {
+			t.Error("it keeps more than came")
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,6 +169,12 @@ func (r *router) hop(t target, jump string, final bool) (hop, []string, error) {
 	p.pubkey = yes(s.get("PubkeyAuthentication"), true)
 	p.password = yes(s.get("PasswordAuthentication"), true)
 	p.keyboard = yes(s.get("KbdInteractiveAuthentication"), true) && yes(s.get("ChallengeResponseAuthentication"), true)
+	if methods := s.get("PreferredAuthentications"); methods != "" { // here a choice, not an order
+		list := strings.Split(strings.ToLower(methods), ",")
+		p.pubkey = p.pubkey && slices.Contains(list, "publickey")
+		p.password = p.password && slices.Contains(list, "password")
+		p.keyboard = p.keyboard && slices.Contains(list, "keyboard-interactive")
+	}
 	p.prompts = 3
 	if n, err := strconv.Atoi(s.get("NumberOfPasswordPrompts")); err == nil && n > 0 && n < p.prompts {
 		p.prompts = n

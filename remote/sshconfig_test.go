@@ -254,6 +254,16 @@ func TestDefaultsAreOpenSSHs(t *testing.T) {
 	}
 }
 
+func TestMethodsCanBeSwitchedOff(t *testing.T) {
+	home := writeConfig(t, "Host keys\n  PreferredAuthentications publickey\nHost nopw\n  PasswordAuthentication no\n  KbdInteractiveAuthentication no\nHost nokeys\n  PubkeyAuthentication no\n", nil)
+	for target, want := range map[string][3]bool{"keys": {true, false, false}, "nopw": {true, false, false}, "nokeys": {false, true, true}} {
+		hops, _ := way(t, home, Config{Target: target})
+		if got := [3]bool{hops[0].pubkey, hops[0].password, hops[0].keyboard}; got != want {
+			t.Errorf("%s allows %v, want %v", target, got, want)
+		}
+	}
+}
+
 func TestAlgorithmListsAreApplied(t *testing.T) {
 	supported, insecure := []string{"a1", "a2", "b1"}, []string{"old"}
 	for list, want := range map[string]string{"": "", "b1,a1": "b1 a1", "a*": "a1 a2", "+old": "a1 a2 b1 old", "-a*": "b1", "^b1": "b1 a1 a2", "old": "old", "unknown": ""} {
