@@ -61,7 +61,12 @@ func isIndexFile(base string, remove bool) bool {
 	})
 }
 
-// inMailbox says whether a file lies where the files of one mailbox lie: in a dbox-Mails folder, in cur, new or tmp of
+func isGUID(name string) bool {
+	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// inMailbox says whether a file lies where the files of one mailbox lie: in a dbox-Mails folder, in a folder named by the
+// mailbox's GUID (LAYOUT=index), in cur, new or tmp of
 // a Maildir, or beside these if its name is one of Dovecot's. For writing also in mdbox's storage/, and in a mail root
 // that is a Maildir anywhere, since what is written there can only be moved, never lost.
 func inMailbox(q *inquiry) bool {
@@ -78,6 +83,9 @@ func inMailbox(q *inquiry) bool {
 	switch dirs[len(dirs)-1] {
 	case "dbox-Mails", "cur", "new", "tmp":
 		return len(dirs) >= 3
+	}
+	if len(dirs) == 2 && isGUID(dirs[1]) { // LAYOUT=index: mailboxes/GUID/u.N
+		return true
 	}
 	return strings.HasPrefix(base, "dovecot") && base != "dovecot" || base == "maildirfolder"
 }

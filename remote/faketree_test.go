@@ -133,7 +133,7 @@ func newFakeTree() fakeTree {
 			m+"mailboxes/INBOX/dbox-Mails/dovecot.index.cache", m+"mailboxes/INBOX/dbox-Mails/u.1",
 			m+"mailboxes/INBOX/dbox-Mails/.dovemend-x", m+"mailboxes/INBOX/Sub/dbox-Mails/dovecot.index",
 			m+"mailboxes/Archiv&APY-/dbox-Mails/dovecot.index.cache", m+"mailboxes/stray",
-			m+"mailboxes/Empty/dbox-Mails/", m+"mailboxes/-rf/dbox-Mails/u.1", m+"mailboxes/Old/cur/1.M2.x:2,S",
+			m+"mailboxes/Empty/dbox-Mails/", m+"mailboxes/-rf/dbox-Mails/u.1", m+"mailboxes/0123456789abcdef0123456789abcdef/u.1", m+"mailboxes/Old/cur/1.M2.x:2,S",
 			m+"mailboxes/Old/dovecot-uidlist", m+"mailboxes/Old/notes.txt",
 			m+"mailboxes/Evil -> /home/u/canary", m+"mailboxes/Evil2/dbox-Mails -> /home/u/canary",
 			m+"mailboxes/Evil3/dbox-Mails/u.1 -> /home/u/canary/u.1", m+"mailboxes/Evil4 -> ../../bert/mailboxes/INBOX",
