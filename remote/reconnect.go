@@ -25,6 +25,9 @@ func (h *Host) current() (*link, error) {
 // readable gives a link for reading work: where the connection is lost it is made anew, by one of all that ask. When
 // that does not succeed the host stays lost.
 func (h *Host) readable(ctx context.Context) (*link, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // the choice below is by chance where both are ready
+	}
 	select {
 	case h.redial <- struct{}{}:
 		defer func() { <-h.redial }()

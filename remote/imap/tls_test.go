@@ -149,12 +149,12 @@ func TestLoginIsTriedOnceAndPasswordNeverTold(t *testing.T) {
 
 func TestCleartextOnlyToLoopbackOrThroughSSH(t *testing.T) {
 	for _, addr := range []string{"imap.example.org:143", "192.0.2.1:143", "[2001:db8::1]:143", "localhost.example.org:143"} {
-		if _, err := Connect(within(t, time.Second), Config{Addr: addr, Security: None}); err == nil || asError(t, err).Type != TypeRefused {
+		if _, err := Connect(within(t, 10*time.Second), Config{Addr: addr, Security: None}); err == nil || asError(t, err).Type != TypeRefused {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
 	addr := listen(t, func(conn net.Conn) { loginServer(t).serve(conn) })
-	c, err := Connect(t.Context(), Config{Addr: addr, Security: None, Timeout: time.Second})
+	c, err := Connect(t.Context(), Config{Addr: addr, Security: None, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestStartTLSRefusesWhatANeighbourCouldForge(t *testing.T) {
 
 func TestConnectExplainsWrongPorts(t *testing.T) {
 	plain := listen(t, func(conn net.Conn) { loginServer(t).serve(conn) })
-	_, err := Connect(t.Context(), Config{Addr: plain, Security: TLS, Timeout: time.Second})
+	_, err := Connect(t.Context(), Config{Addr: plain, Security: TLS, Timeout: 10 * time.Second})
 	if x := Explain(err); x.Class != ClassTLS || !strings.Contains(x.Next, "starttls") {
 		t.Errorf("TLS to a plain port: %v, %+v", err, x)
 	}
@@ -198,7 +198,7 @@ func TestConnectExplainsWrongPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	_, err = Connect(t.Context(), Config{Addr: l.Addr().String(), Timeout: time.Second})
+	_, err = Connect(t.Context(), Config{Addr: l.Addr().String(), Timeout: 10 * time.Second})
 	if x := Explain(err); x.Class != ClassUnreachable || asError(t, err).Type != TypeDial {
 		t.Errorf("closed port: %v, %+v", err, x)
 	}
