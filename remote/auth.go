@@ -32,6 +32,7 @@ type login struct {
 	noKbd    bool // keyboard-interactive does not work, or is used up
 	stop     error
 	partials int
+	refused  int // attempts the host has refused
 }
 
 // attempt is the method under way.
@@ -79,6 +80,7 @@ func (a *login) settle(partials int) {
 	if was == nil || counted {
 		return
 	}
+	a.refused++
 	if was.key != nil {
 		a.creds.refuse(a.hop.addr(), was.key)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -169,12 +170,26 @@ func (h *Host) loginError(ctx context.Context, p *hop, a *login, keyErr error, c
 		return fmt.Errorf("connect to %s: the host did not finish the handshake in %v: %w", Safe(p.addr()), p.timeout, os.ErrDeadlineExceeded)
 	case a.began && tooMany(err) && a.next < len(a.ring):
 		return errors.Join(errTooMany, a.explain(err))
+	case a.began && a.stop == nil && (errors.As(err, &broken) || ended(err) && a.refused == 0):
+		// The line broke, and nothing was refused. A host that hangs up after attempts it refused has refused the login.
+		return fmt.Errorf("connect to %s: %w while logging in: %s", Safe(p.addr()), ErrDisconnected, whyEnded(err))
 	case a.began:
 		return a.explain(err)
 	case errors.Is(err, io.EOF), errors.As(err, &broken):
 		return fmt.Errorf("connect to %s: the host closed the connection before the handshake; it may be refusing this address for a while", Safe(p.addr()))
 	}
 	return fmt.Errorf("connect to %s: %s", Safe(p.addr()), Safe(err.Error()))
+}
+
+// ended says whether an error is only that the connection came to its end.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// whyEnded is why a connection ended, in words and safe to print.
+func whyEnded(err error) string {
+	if ended(err) {
+		return "the host closed it"
+	}
+	return Safe(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
 }
 
 // patience is a clock which calls a function when it runs out, and stands still while a person is asked.

@@ -26,6 +26,8 @@ var (
 	ErrNoShell = errors.New("no shell on the host")
 	// ErrNoSFTP: the host has no SFTP subsystem, without which dovemend cannot work.
 	ErrNoSFTP = errors.New("no SFTP on the host")
+	// ErrFull: the host did not take what was written, as where its disk or the quota is full. SFTP has no word for just that.
+	ErrFull = errors.New("the disk or the quota may be full")
 	// ErrDisconnected: the connection was lost and could not be made again.
 	ErrDisconnected = errors.New("connection lost")
 )

@@ -35,7 +35,7 @@ func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
 	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), slots: make(chan struct{}, maxCommands)}
 	go func() {
 		err := client.Wait()
-		if err == nil || errors.Is(err, io.EOF) {
+		if err == nil || ended(err) {
 			err = errors.New("the host closed it")
 		}
 		l.close(fmt.Errorf("%w: %s", ErrDisconnected, Safe(err.Error())))

@@ -52,7 +52,7 @@ func (r *Root) writeTemp(ctx context.Context, temp WritablePath, src io.Reader, 
 		return err
 	})
 	if err != nil {
-		return err
+		return full(err)
 	}
 	err = r.fill(ctx, temp.rel, f, src)
 	closeErr := r.act(ctx, "close", temp.rel, func(string) error { return f.Close() })
@@ -60,7 +60,7 @@ func (r *Root) writeTemp(ctx context.Context, temp WritablePath, src io.Reader, 
 		return err
 	}
 	if closeErr != nil {
-		return closeErr
+		return full(closeErr)
 	}
 	if a.Mode&settable == 0 {
 		a.Mode = 0o600
@@ -88,7 +88,7 @@ func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader
 				return err
 			})
 			if err != nil {
-				return fmt.Errorf("%w (the disk or the quota may be full)", err)
+				return full(err)
 			}
 		}
 		if readErr == io.EOF || readErr == io.ErrUnexpectedEOF {
@@ -100,10 +100,19 @@ func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader
 	}
 	if _, ok := r.sftp.HasExtension("fsync@openssh.com"); ok {
 		if err := r.act(ctx, "fsync", rel, func(string) error { return f.Sync() }); err != nil {
-			return err
+			return full(err)
 		}
 	}
 	return r.readBack(ctx, rel, f, size, sum)
+}
+
+// full adds what a plain "failure" of a write most often stands for.
+func full(err error) error {
+	var status *statusError
+	if errors.As(err, &status) && status.kind == nil {
+		return fmt.Errorf("%w (%w)", err, ErrFull)
+	}
+	return err
 }
 
 // readBack compares what the host now holds with what was written.
@@ -120,7 +129,7 @@ func (r *Root) readBack(ctx context.Context, rel string, f *sftp.File, size int6
 		return err
 	}
 	if have != size {
-		return fsError("put", r.abs(rel), fmt.Errorf("the host holds %d of %d bytes (the disk or the quota may be full)", have, size))
+		return fsError("put", r.abs(rel), fmt.Errorf("the host holds %d of %d bytes (%w)", have, size, ErrFull))
 	}
 	got := sha256.New()
 	for off := int64(0); off < size; off += putChunk {
