@@ -69,9 +69,17 @@ func Lock(state, key, run string) (release func() error, err error) {
 	return take(top, locksDir+"/"+key+".lock", "account", run)
 }
 
-// Lock takes the run's own lock, so that it is not resumed or undone while it is still active.
+// Lock takes the run's own lock, so that it is not resumed or undone while it is still active, and reads run.json once
+// more: until now another process may have had the run, and taken it further.
 func (d *Dir) Lock() (release func() error, err error) {
-	return take(d.root, "lock", "run", d.ID())
+	release, err = take(d.root, "lock", "run", d.ID())
+	if err != nil {
+		return nil, err
+	}
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return release, nil
 }
 
 func take(root *os.Root, name, what, run string) (func() error, error) {

@@ -117,3 +117,24 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLockTellsHowFarAnotherHasTakenTheRun(t *testing.T) {
+	state := t.TempDir()
+	d := mustCreate(t, state, Meta{Stage: StageApplying})
+	waiting, err := Open(state, d.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	if err := d.Update(func(m *Meta) { m.Stage, m.UndoneBy = StageUndone, "20261123-181502-ffff" }); err != nil {
+		t.Fatal(err)
+	}
+	release, err := waiting.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if m := waiting.Meta(); m.Stage != StageUndone || m.UndoneBy == "" {
+		t.Errorf("with the lock taken the run is still told to be %q", m.Stage)
+	}
+}
