@@ -24,7 +24,7 @@ func TestRunSeesThroughNoiseOfEveryLoginShell(t *testing.T) {
 		}
 		t.Run(strings.Join(shell, " "), func(t *testing.T) {
 			t.Parallel()
-			f := startFake(t, &fakeHost{shell: shell, noise: "Welcome!\nYou have mail.\n\x1b[31mred\x1b[0m no newline at the end"})
+			f := startFake(t, &fakeHost{shell: atHome(t, shell), noise: "Welcome!\nYou have mail.\n\x1b[31mred\x1b[0m no newline at the end"})
 			h := dial(t, f.config(t))
 			if !h.Info().Shell {
 				t.Fatal("no shell found")

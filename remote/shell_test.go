@@ -17,6 +17,13 @@ var loginShells = [][]string{
 	{"/bin/sh", "-c"}, {"bash", "-c"}, {"tcsh", "-c"}, {"csh", "-c"}, {"fish", "-c"}, {"busybox", "sh", "-c"}, {"zsh", "-c"}, {"ksh", "-c"}, {"mksh", "-c"},
 }
 
+// atHome gives the shell a home of its own, where fish writes, and away from what the user's own shells read.
+func atHome(t *testing.T, shell []string) []string {
+	t.Helper()
+	env := []string{"env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_DATA_HOME", "-u", "XDG_CACHE_HOME", "HOME=" + t.TempDir()}
+	return append(env, shell...)
+}
+
 // runLine runs a framed script as sshd would: the login shell gets the line as one argument.
 func runLine(t *testing.T, shell []string, script, stdin string) ([]byte, error) {
 	t.Helper()
@@ -52,6 +59,7 @@ func TestScriptsRunAlikeUnderEveryLoginShell(t *testing.T) {
 		}
 		t.Run(strings.Join(shell, " "), func(t *testing.T) {
 			t.Parallel()
+			shell := atHome(t, shell)
 			for _, s := range []string{"", "plain", "it's", `back\slash`, `\n\0101\`, "!history !! !$", "new\nline", "tab\t", "$HOME `id` $(id)", "%s%d%%", `"dq"`, "-n", "ümläut ☃", "\x80\x81\x88\xff", "{a,b} ~ * ? [x]", bin.String()} {
 				out, err := runLine(t, shell, "printf %s "+quote(s), "")
 				if err != nil {
