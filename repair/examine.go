@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"dovemend/repair/check"
-	"dovemend/repair/dovecot"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
-	"dovemend/repair/store"
 )
 
 // Examine says what is known of each mailbox, from the snapshot alone.
@@ -59,10 +57,8 @@ func facts(rep *check.Report) plan.Facts {
 	c := rep.State.Counts()
 	f := plan.Facts{Mailbox: rep.State.Mailbox.Name, Messages: c.Messages, Flagged: c.AnyFlag, Keyworded: c.Keyworded}
 	o := rep.NoIndex
-	f.AfterDropIndex = plan.Afterwards{Messages: max(c.Messages-o.Gone, 0), LosesFlags: o.Flags, LosesKeywords: o.Keywords, Why: o.Why}
-	if o.UIDs {
-		f.AfterDropIndex.LosesUIDs = c.Messages
-	}
+	f.AfterDropIndex = plan.Afterwards{Messages: max(c.Messages-o.Gone, 0), LosesFlags: o.Flags, LosesKeywords: o.Keywords,
+		LosesUIDs: o.UIDs, Why: o.Why}
 	return f
 }
 
@@ -93,76 +89,8 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 			}
 		}
 	}
-	recommend(offers, r.reports, r.account.Layout)
+	recommend(offers, r.reports)
 	return offers, nil
-}
-
-// recommend marks the least destructive remedy that cures what was found. Where nothing was found, that is the one that
-// cannot harm.
-func recommend(offers []Offer, reports []*check.Report, layout store.Layout) {
-	var index, message, cache, broken, ownLoss bool
-	for _, rep := range reports {
-		ownLoss = ownLoss || layout != store.Maildir && (rep.Verdict == dovecot.VerdictEmpty || rep.Verdict == dovecot.VerdictOlder)
-		for _, f := range rep.Findings {
-			if f.Severity == check.Note {
-				continue
-			}
-			broken = true
-			switch f.Cure {
-			case check.CureDropIndex:
-				index = true
-			case check.CureCache:
-				cache = true
-			case check.CureClear:
-				message = true
-			default:
-				index = index || f.Severity == check.Broken
-			}
-		}
-	}
-	try := func(remedy plan.Remedy, why string) bool {
-		for i := range offers {
-			if offers[i].Remedy == remedy && offers[i].Refused == "" {
-				offers[i].Recommended, offers[i].Why = true, why
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case message && !index:
-		if try(plan.Clear, "a message itself is damaged, and Dovecot fails on it for as long as it is in the folder; everything stays in the copy") {
-			return
-		}
-	case index:
-		why := "the index does not fit what is stored; it costs nothing here"
-		for i := range offers {
-			if offers[i].Remedy == plan.DropIndex && len(offers[i].Costs) > 0 {
-				why = "the index is damaged, and this is the least that makes Dovecot build it anew; what it costs is named, and the copy keeps all of it"
-				if ownLoss {
-					why += ". Left as it is, Dovecot loses no less"
-				}
-			}
-		}
-		if try(plan.DropIndex, why) {
-			return
-		}
-	case cache:
-		if try(plan.DropCache, "what was found is in the cache alone; removing it is harmless in every layout") {
-			return
-		}
-	}
-	if broken {
-		return
-	}
-	for _, o := range offers {
-		if o.Remedy == plan.DropIndex && len(o.Costs) == 0 {
-			if try(plan.DropCache, "nothing wrong was found in the files; a cache that makes Dovecot fail often looks sound, and removing it is harmless. If that does not help: drop-index, which costs nothing here either") {
-				return
-			}
-		}
-	}
-	_ = try(plan.DropCache, "nothing wrong was found in the files; a cache that makes Dovecot fail often looks sound, and removing it is harmless")
 }
 
 // build makes the plan of a remedy on what is known now.

@@ -46,19 +46,33 @@ type Report struct {
 	State    *reconstruct.State
 	Verdict  dovecot.Verdict // what Dovecot does when it opens the index files as they are
 	Findings []Finding
+	Damaged  int     // messages whose own bytes are damaged
+	AsIs     Outcome // what Dovecot comes to if nothing is done
 	NoIndex  Outcome // what Dovecot would come to if dovecot.index were removed
 }
 
-// Outcome is what a mailbox would be after a change, against what it is in the State.
+// Outcome is what a mailbox would be after a change, against what it is in the State. The counts are upper bounds: Dovecot may
+// lose less, and never more. A message that is surely gone counts in Gone alone; one of which that is not sure, in the others too.
 type Outcome struct {
 	Verdict  dovecot.Verdict
-	Messages int  // whose flags or UIDs change; 0 with nothing lost
-	Flags    int  // messages that lose a flag
-	Keywords int  // messages that lose a keyword
-	UIDs     bool // UIDs are renumbered, or UIDVALIDITY changes
-	Gone     int  // messages that the mailbox no longer shows
+	Gone     int // messages that the mailbox no longer shows
+	Flags    int // messages that lose a flag
+	Keywords int // messages that lose a keyword
+	UIDs     int // messages whose UID, or the mailbox's UIDVALIDITY, changes
 	Why      string
 }
 
 // Loses reports whether the outcome is worse than the State.
-func (o Outcome) Loses() bool { return o.Flags > 0 || o.Keywords > 0 || o.UIDs || o.Gone > 0 }
+func (o Outcome) Loses() bool { return o.Flags > 0 || o.Keywords > 0 || o.UIDs > 0 || o.Gone > 0 }
+
+// WorseThan reports whether this outcome loses anything more than the other one. What a message that is gone had counts
+// as lost with it.
+func (o Outcome) WorseThan(b Outcome) bool {
+	return o.Gone > b.Gone || o.Gone+o.Flags > b.Gone+b.Flags || o.Gone+o.Keywords > b.Gone+b.Keywords || o.Gone+o.UIDs > b.Gone+b.UIDs
+}
+
+// Helps reports whether removing dovecot.index is good for the mailbox: nothing more is lost than if nothing is done, and
+// either something less, or nothing at all.
+func (r *Report) Helps() bool {
+	return r.State.Files.Index != nil && !r.NoIndex.WorseThan(r.AsIs) && (r.AsIs.WorseThan(r.NoIndex) || !r.NoIndex.Loses())
+}

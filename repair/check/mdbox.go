@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
+	"slices"
 	"sort"
 
 	"dovemend/repair/dovecot"
@@ -12,150 +12,165 @@ import (
 	"dovemend/repair/store"
 )
 
+const (
+	rescans = "reading mail fails, and Dovecot rebuilds the whole storage: mail that was deleted can come back, in all mailboxes"
+	noMap   = "none of the direct remedies mends the map index. Dovecot makes it anew by itself at the next look; expect deleted mail to come back, and keep the copy"
+	storing = kept + "none of the direct remedies mends the storage, which all mailboxes share. Clearing the mailbox would leave the damage there"
+)
+
 // mdbox looks up each message of the mailbox in the map, and looks whether a message begins where the map says.
 func (x *examiner) mdbox() error {
-	if len(x.State.Messages) == 0 {
+	t := &x.State.Storage
+	if !t.Copied {
 		return nil
 	}
-	var files dovecot.Files
-	mapFile := store.RelPath("storage/dovecot.map.index")
-	for name, into := range map[string]*[]byte{"": &files.Index, ".log": &files.Log, ".log.2": &files.Log2} {
-		b, err := reconstruct.ReadFile(x.fsys, string(mapFile)+name, reconstruct.MaxIndexFile)
-		if err == nil {
-			*into = b
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read the copy of the map index: %w", err)
-		}
-	}
-	lost := Finding{Severity: Broken, File: mapFile, Offset: -1,
-		Effect: "reading messages fails, and Dovecot rebuilds the whole storage: expunged mail can come back",
-		Advice: "none of the direct remedies mends the map index; keep the copy"}
-	if _, err := fs.Stat(x.fsys, "storage"); errors.Is(err, fs.ErrNotExist) {
-		return nil // not in this copy
-	}
-	state, faults := dovecot.Replay(files)
-	if files.Index == nil && files.Log == nil {
-		lost.Rule, lost.Text = "map-missing", "the map index of the storage is gone"
-		x.find(lost)
-		return nil
-	}
-	for _, f := range faults {
-		lost.Rule, lost.Offset, lost.Text = "map-"+f.Rule, f.Offset, f.Detail
-		x.find(lost)
-	}
-	if v, ok := x.State.Index.MapUIDValidity(); ok && v != state.UIDValidity && state.UIDValidity != 0 {
-		lost.Rule, lost.Offset, lost.Text = "map-uidvalidity", -1, "the mailbox refers to another map index than the one in the storage"
-		x.find(lost)
-	}
-	records, ok := state.MapRecords()
-	if !ok {
-		return nil
-	}
-	x.elsewhere(records)
-	return x.stored(records)
-}
-
-// elsewhere counts the messages that a rebuild of the storage would not bring back to this mailbox, because another
-// mailbox refers to them too: Dovecot only restores what no mailbox refers to. Seen on 2.3.19.
-func (x *examiner) elsewhere(records []dovecot.MapRecord) {
-	if x.NoIndex.Verdict == dovecot.VerdictEmpty || x.NoIndex.Verdict == dovecot.VerdictOlder {
-		return // they are counted already
-	}
-	refs := make(map[dovecot.UID]uint16, len(records))
-	for _, r := range records {
-		refs[r.MapUID] = r.Refs
-	}
-	for _, m := range x.State.Messages {
-		if x.without.Find(m.UID) == nil && refs[m.MapUID] > 1 {
-			x.NoIndex.Gone++
-		}
-	}
-}
-
-// stored looks at the bytes of each message of an mdbox mailbox.
-func (x *examiner) stored(records []dovecot.MapRecord) error {
-	byUID := make(map[dovecot.UID]dovecot.MapRecord, len(records))
-	for _, r := range records {
-		byUID[r.MapUID] = r
-	}
-	wanted := map[uint32][]dovecot.MapRecord{}
-	missing := 0
-	for _, m := range x.State.Messages {
-		r, ok := byUID[m.MapUID]
-		if !ok {
-			missing++
+	x.mapIndex()
+	wanted := map[uint32][]*reconstruct.Message{}
+	unknown := 0
+	for i := range x.State.Messages {
+		m := &x.State.Messages[i]
+		if m.Stored.FileID == 0 {
+			unknown++
 			continue
 		}
-		wanted[r.FileID] = append(wanted[r.FileID], r)
+		wanted[m.Stored.FileID] = append(wanted[m.Stored.FileID], m)
 	}
-	if missing > 0 {
-		x.find(Finding{Severity: Broken, Rule: "map-lost", File: "storage/dovecot.map.index", Offset: -1, Cure: CureNone,
-			Text: fmt.Sprintf("%d messages of this mailbox are not in the map index", missing), Effect: "reading them fails, and Dovecot rebuilds the whole storage",
-			Advice: "none of the direct remedies mends the map index; keep the copy"})
+	if unknown > 0 && t.Found {
+		x.find(Finding{Severity: Broken, Rule: "map-lost", File: reconstruct.MapFile, Offset: -1, Effect: rescans, Advice: noMap,
+			Text: fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of this mailbox", plural(unknown, "message", "messages"))})
 	}
 	ids := make([]uint32, 0, len(wanted))
 	for id := range wanted {
 		ids = append(ids, id)
 	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
-	more := 0
+	slices.Sort(ids)
+	var b batch
 	for _, id := range ids {
-		n, err := x.storageFile(id, wanted[id])
-		if err != nil {
+		if err := x.storageFile(id, wanted[id], &b); err != nil {
 			return err
 		}
-		more += n
 	}
-	x.rest(more)
+	b.done(x, CureNone, storing)
 	return nil
 }
 
-// storageFile reads one m.N and names the damage that lies within messages of this mailbox.
-func (x *examiner) storageFile(id uint32, wanted []dovecot.MapRecord) (more int, err error) {
-	if err := x.ctx.Err(); err != nil {
-		return 0, err
-	}
-	name := path.Join("storage", fmt.Sprintf("m.%d", id))
-	f, err := x.fsys.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		x.find(Finding{Severity: Broken, Rule: "storage-missing", File: store.RelPath(name), Offset: -1,
-			Text: fmt.Sprintf("the storage file with %d messages of this mailbox is gone", len(wanted)), Effect: "reading them fails; then Dovecot rebuilds the storage without them",
-			Advice: "bring the file back from a backup, if there is one"})
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	at, err := readerAt(f, info.Size())
-	if err != nil {
-		return 0, err
-	}
-	sort.Slice(wanted, func(i, j int) bool { return wanted[i].Offset < wanted[j].Offset })
-	known := make([]dovecot.DboxExtent, len(wanted))
-	for i, r := range wanted {
-		known[i] = dovecot.DboxExtent{Offset: int64(r.Offset), Size: int64(r.Size)}
-	}
-	_, faults, err := dovecot.ParseDbox(at, info.Size(), known)
-	if err != nil {
-		return 0, fmt.Errorf("read the copy of %s: %w", name, err)
-	}
-	for _, fault := range faults {
-		i := sort.Search(len(known), func(i int) bool { return known[i].Offset > fault.Offset }) - 1
-		ours := i >= 0 && (known[i].Size == 0 || fault.Offset <= known[i].Offset+known[i].Size) || fault.Offset == 0
-		if !ours {
-			continue // damage in another mailbox's message
+// mapIndex tells what is wrong with the map index.
+func (x *examiner) mapIndex() {
+	t := &x.State.Storage
+	f := Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Advice: noMap}
+	if !t.Found {
+		if len(x.State.Messages) > 0 && x.State.Readable(reconstruct.MapFile) {
+			f.Rule, f.Text = "map-missing", "the map index, which tells where in storage/ each message is, is gone"
+			x.find(f)
 		}
-		if len(x.Findings) >= maxMessageFindings {
-			more++
+		return
+	}
+	var files []string
+	first, more := map[string]dovecot.Fault{}, map[string]int{}
+	for _, fault := range t.Faults {
+		if _, ok := first[fault.File]; ok {
+			more[fault.File]++
 			continue
 		}
-		x.find(Finding{Severity: Broken, Rule: fault.Rule, File: store.RelPath(name), Offset: fault.Offset, Cure: CureClear,
-			Text: fault.Detail, Effect: panics, Advice: advised})
+		first[fault.File] = fault
+		files = append(files, fault.File)
 	}
-	return more, nil
+	for _, which := range files {
+		fault := first[which]
+		f := f
+		f.File, f.Rule, f.Offset = mapName(which), "map-"+fault.Rule, fault.Offset
+		f.Text = "the map index, which tells where in storage/ each message is, is damaged: " + short(fault.Detail)
+		if n := more[which]; n > 0 {
+			f.Text += fmt.Sprintf("; and %s in this file", plural(n, "more fault", "more faults"))
+		}
+		if which == "backup" {
+			f.Severity, f.Effect, f.Advice = Note, "none that anybody sees", ""
+		}
+		x.find(f)
+	}
+	if v, ok := x.State.Index.MapUIDValidity(); ok && v != 0 && t.Map.UIDValidity != 0 && v != t.Map.UIDValidity && len(x.State.Messages) > 0 {
+		t.Known = false // its counts are of other messages
+		f.Rule, f.Text = "map-uidvalidity", "this mailbox was made for another map index than the one in storage/"
+		x.find(f)
+	}
+}
+
+func mapName(which string) store.RelPath {
+	switch which {
+	case "log":
+		return reconstruct.MapFile + ".log"
+	case "log2":
+		return reconstruct.MapFile + ".log.2"
+	case "backup":
+		return reconstruct.MapFile + ".backup"
+	}
+	return reconstruct.MapFile
+}
+
+// storageFile reads one m.N and names the damage that lies within messages of this mailbox.
+func (x *examiner) storageFile(id uint32, messages []*reconstruct.Message, b *batch) error {
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	name := reconstruct.StorageFile(id)
+	lost := 0
+	for _, m := range messages {
+		if m.Lost {
+			lost++
+		}
+	}
+	size, there := x.State.Storage.Sizes[id]
+	if lost > 0 {
+		text := fmt.Sprintf("this file of the storage is gone, and with it %s of this mailbox", plural(lost, "message", "messages"))
+		if there {
+			text = fmt.Sprintf("this file of the storage is cut short: %s of this mailbox stood behind its end", plural(lost, "message", "messages"))
+		}
+		x.find(Finding{Severity: Broken, Rule: "storage-lost", File: name, Offset: -1, Text: text,
+			Effect: "reading them fails, then Dovecot rebuilds the storage without them", Advice: "bring the file back from a backup if there is one; no remedy can make up what is not there"})
+	}
+	if !there || size == 0 {
+		return nil
+	}
+	f, err := x.fsys.Open(string(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case reconstruct.NotCopied(err):
+		b.add(unreadMessage(name))
+		return nil
+	case err != nil:
+		return err
+	}
+	defer f.Close()
+	at, err := readerAt(f, size)
+	if err != nil {
+		return err
+	}
+	sort.Slice(messages, func(i, j int) bool { return messages[i].Stored.Offset < messages[j].Stored.Offset })
+	known := make([]dovecot.DboxExtent, len(messages))
+	for i, m := range messages {
+		known[i] = dovecot.DboxExtent{Offset: int64(m.Stored.Offset), Size: int64(m.Stored.Size)}
+	}
+	box, faults, err := dovecot.ParseDbox(at, size, known)
+	if err != nil {
+		return fmt.Errorf("read the copy of %s: %w", name, err)
+	}
+	for _, fault := range faults {
+		f := Finding{Severity: Broken, Rule: fault.Rule, File: name, Offset: fault.Offset, Text: "this file of the storage is damaged: " + short(fault.Detail), Effect: panics, Advice: storing}
+		if fault.Offset == 0 && box.Version == 0 {
+			for _, m := range messages {
+				x.damaged[m.UID] = true
+			}
+			f.Effect = "Dovecot fails when mail in this file is read, and a rebuild drops every message in it, from all mailboxes, although their bytes are whole"
+			x.find(f)
+			continue
+		}
+		i := sort.Search(len(known), func(i int) bool { return known[i].Offset > fault.Offset }) - 1
+		if i < 0 || known[i].Size != 0 && fault.Offset >= known[i].Offset+known[i].Size {
+			continue // in a message of another mailbox, or in one that was deleted
+		}
+		x.damaged[messages[i].UID] = true
+		b.add(f)
+	}
+	return nil
 }

@@ -4,15 +4,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"dovemend/repair/store"
 )
 
 // maxMessageFindings bounds how many damaged messages are named one by one; the rest is counted.
 const maxMessageFindings = 50
 
 const (
-	panics  = "Dovecot's imap process dies when a mail program asks for this message: the connection ends without a word, and everything asked for with it fails"
-	cutOff  = "Dovecot cannot read this message to its end: the mail program is cut off, or shows the message without its end"
-	advised = "the message's bytes are in the copy as far as they can be read; clearing the folder makes the rest work again, and the copy keeps all of it"
+	panics = "Dovecot fails when a mail program asks for this message: the connection ends without a word, and everything asked for with it fails"
+	cutOff = "Dovecot cannot read this message to its end: the mail program is cut off, or shows the message without its end"
+	kept   = "the copy holds the message as far as it can be read; "
+	// A folder can be emptied, and that ends the failures; but it takes the good messages out too.
+	advised = kept + "the only direct remedy is clear, which empties the whole mailbox: it makes mail programs work again, and all of its messages are then in the copy alone"
 )
 
 // readerAt is what files of a copy on a local disk are; a test's may not be, and are read whole.
@@ -40,10 +44,42 @@ func (m memory) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// rest counts the damaged messages that are not named.
-func (x *examiner) rest(more int) {
-	if more > 0 {
-		x.find(Finding{Severity: Broken, Rule: "more-messages", File: x.box.Dir, Offset: -1, Cure: CureClear,
-			Text: fmt.Sprintf("%d more messages are damaged in the same ways", more), Effect: panics, Advice: advised})
+// batch collects the findings about single messages: the first are kept, the others counted by severity.
+type batch struct {
+	list []Finding
+	more map[Severity]int
+}
+
+func (b *batch) add(f Finding) {
+	if len(b.list) < maxMessageFindings {
+		b.list = append(b.list, f)
+		return
 	}
+	if b.more == nil {
+		b.more = map[Severity]int{}
+	}
+	b.more[f.Severity]++
+}
+
+// done hands the findings over, with a last one for those that were only counted.
+func (b *batch) done(x *examiner, cure Cure, advice string) {
+	x.Findings = append(x.Findings, b.list...)
+	for _, s := range []Severity{Broken, Suspect, Note} {
+		n := b.more[s]
+		if n == 0 {
+			continue
+		}
+		f := Finding{Severity: s, Rule: "more-messages", File: x.box.Dir, Offset: -1,
+			Text: fmt.Sprintf("and %s of the same kinds", plural(n, "more message", "more messages"))}
+		if s == Broken {
+			f.Effect, f.Cure, f.Advice = "as with those above", cure, advice
+		}
+		x.find(f)
+	}
+}
+
+// unreadMessage is a message file that the host has and that could not be copied.
+func unreadMessage(file store.RelPath) Finding {
+	return Finding{Severity: Broken, Rule: "unreadable", File: file, Offset: -1, Text: "this file with mail could not be copied: the host did not let it be read",
+		Effect: "Dovecot, which runs under the same user, cannot read it either", Advice: chmod}
 }

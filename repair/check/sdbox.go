@@ -11,7 +11,7 @@ import (
 
 // sdbox looks at each message file of the mailbox.
 func (x *examiner) sdbox() error {
-	more := 0
+	var b batch
 	for _, m := range x.State.Messages {
 		if err := x.ctx.Err(); err != nil {
 			return err
@@ -20,16 +20,11 @@ func (x *examiner) sdbox() error {
 		if err != nil {
 			return err
 		}
-		if !bad {
-			continue
+		if bad {
+			b.add(f)
 		}
-		if len(x.Findings) >= maxMessageFindings {
-			more++
-			continue
-		}
-		x.find(f)
 	}
-	x.rest(more)
+	b.done(x, CureClear, advised)
 	return nil
 }
 
@@ -37,24 +32,22 @@ func (x *examiner) sdboxMessage(m reconstruct.Message) (Finding, bool, error) {
 	switch {
 	case m.Lost:
 		return Finding{Severity: Broken, Rule: "message-missing", File: x.file(fmt.Sprintf("u.%d", m.UID)), Offset: -1,
-			Text: fmt.Sprintf("the index names message %d, but its file is gone", m.UID), Cure: CureDropIndex,
-			Effect: "reading it fails once, then Dovecot rebuilds the mailbox without it",
-			Advice: "Dovecot notices it by itself at the first look"}, true, nil
+			Text:   fmt.Sprintf("the index lists message %d, but the file with its text is gone", m.UID),
+			Effect: "reading it fails once, then Dovecot takes it off the list",
+			Advice: "nothing has to be removed: Dovecot mends the list by itself; the text may be in an older backup"}, true, nil
 	case m.Stray:
-		severity, effect := Note, "the message does not show"
-		if x.Verdict != dovecot.VerdictSame {
-			effect = "the message does not show until the mailbox is rebuilt"
-		}
-		return Finding{Severity: severity, Rule: "message-stray", File: m.File, Offset: -1, Effect: effect,
-			Text: "the index does not name this message file: it was expunged and not removed, or the index lost it"}, true, nil
+		return Finding{Severity: Note, Rule: "message-stray", File: m.File, Offset: -1, Effect: "the message does not show",
+			Text: "the index does not list this message: it was deleted and its file left behind, or the index has lost it"}, true, nil
 	case m.File == "":
 		return Finding{}, false, nil // in the alternative storage, which is not looked at
 	}
 	f, err := x.fsys.Open(string(m.File))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Finding{}, false, nil // the copy lacks it; the snapshot says why
-	}
-	if err != nil {
+	case reconstruct.NotCopied(err):
+		return unreadMessage(m.File), true, nil
+	case err != nil:
 		return Finding{}, false, err
 	}
 	defer f.Close()
@@ -69,10 +62,11 @@ func (x *examiner) sdboxMessage(m reconstruct.Message) (Finding, bool, error) {
 	if len(faults) == 0 {
 		return Finding{}, false, nil
 	}
+	x.damaged[m.UID] = true
 	effect := cutOff
 	if box.Version == 0 || m.Size == 0 {
 		effect = panics
 	}
 	return Finding{Severity: Broken, Rule: faults[0].Rule, File: m.File, Offset: faults[0].Offset, Cure: CureClear,
-		Text: faults[0].Detail, Effect: effect, Advice: advised}, true, nil
+		Text: fmt.Sprintf("message %d is damaged: %s", m.UID, short(faults[0].Detail)), Effect: effect, Advice: advised}, true, nil
 }

@@ -21,33 +21,29 @@ const MaxUIDList = 256 << 20
 // but for records the index has marked dirty: there it is ahead of the name.
 func (s *State) readMaildir(ctx context.Context, fsys fs.FS, m store.Mailbox) error {
 	names := &dovecot.MaildirKeywords{}
-	if b, err := ReadFile(fsys, join(m, "dovecot-keywords"), 1<<20); err == nil {
+	b, err := s.read(fsys, join(m, "dovecot-keywords"), 1<<20)
+	if err != nil {
+		return err
+	}
+	if b != nil {
 		var faults []dovecot.Fault
 		names, faults = dovecot.ParseMaildirKeywords(b)
 		s.blame(join(m, "dovecot-keywords"), faults)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the copy of dovecot-keywords: %w", err)
 	}
-	uids := map[string]dovecot.UID{}
-	if b, err := ReadFile(fsys, join(m, "dovecot-uidlist"), MaxUIDList); err == nil {
-		list, faults := dovecot.ParseUIDList(b)
-		s.blame(join(m, "dovecot-uidlist"), faults)
-		if list.UIDValidity != 0 { // the uidlist wins over the index
-			s.UIDValidity, s.NextUID = list.UIDValidity, list.NextUID
-		}
-		for _, e := range list.Entries {
-			uids[e.Name] = e.UID
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the copy of dovecot-uidlist: %w", err)
+	if b, err = s.read(fsys, join(m, "dovecot-uidlist"), MaxUIDList); err != nil {
+		return err
 	}
+	uids := s.readUIDList(join(m, "dovecot-uidlist"), b)
 	for _, sub := range []string{"cur", "new"} {
 		dir := join(m, sub)
 		entries, err := fs.ReadDir(fsys, dir)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue
-		}
-		if err != nil {
+		case NotCopied(err):
+			s.unread(dir, err)
+			continue
+		case err != nil:
 			return fmt.Errorf("list the copy of %s: %w", dir, err)
 		}
 		for _, e := range entries {
@@ -67,9 +63,42 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, m store.Mailbox) er
 	return nil
 }
 
-func (s *State) maildirMessage(dir string, e fs.DirEntry, names *dovecot.MaildirKeywords, uids map[string]dovecot.UID) Message {
+// listed is what dovecot-uidlist tells of a file.
+type listed struct {
+	uid    dovecot.UID
+	behind bool // damage, where Dovecot no longer reads
+}
+
+// readUIDList joins all lines that can be read. Dovecot reads up to the first one that it cannot, and gives the files of
+// all others new UIDs.
+func (s *State) readUIDList(file string, b []byte) map[string]listed {
+	uids := map[string]listed{}
+	s.UIDList = b != nil
+	if b == nil {
+		return uids
+	}
+	list, faults := dovecot.ParseUIDList(b)
+	s.blame(file, faults)
+	if list.UIDValidity != 0 { // the uidlist wins over the index
+		s.UIDValidity, s.NextUID = list.UIDValidity, list.NextUID
+	}
+	damage := int64(len(b))
+	for _, f := range faults {
+		if f.Rule != "uidlist-duplicate" {
+			damage = min(damage, f.Offset)
+		}
+	}
+	s.Listed = make(map[dovecot.UID]string, len(list.Entries))
+	for _, e := range list.Entries {
+		s.Listed[e.UID] = e.Name
+		uids[e.Name] = listed{e.UID, e.Offset >= damage}
+	}
+	return uids
+}
+
+func (s *State) maildirMessage(dir string, e fs.DirEntry, names *dovecot.MaildirKeywords, uids map[string]listed) Message {
 	n := dovecot.ParseMaildirName(e.Name())
-	msg := Message{UID: uids[n.Base], Flags: n.Flags, Keywords: names.Names(n.Keywords), Size: -1,
+	msg := Message{UID: uids[n.Base].uid, Renumber: uids[n.Base].behind, Flags: n.Flags, Keywords: names.Names(n.Keywords), Size: -1,
 		File: store.RelPath(path.Join(dir, e.Name()))}
 	if info, err := e.Info(); err == nil {
 		msg.Size, msg.Received = info.Size(), info.ModTime().UTC().Truncate(time.Second)

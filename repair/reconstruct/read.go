@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 
 	"dovemend/repair/dovecot"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -33,8 +35,36 @@ func Mailbox(ctx context.Context, fsys fs.FS, a store.Account, m store.Mailbox) 
 	case store.SDBox:
 		return s, s.readSDBox(fsys, m)
 	default:
-		return s, nil
+		return s, s.readStorage(fsys)
 	}
+}
+
+// read gives a file's bytes; nil where it does not exist, or where the copy lacks it, which is remembered.
+func (s *State) read(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	b, err := ReadFile(fsys, name, limit)
+	switch {
+	case err == nil:
+		return b, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, snapshot.ErrNotCopied):
+		s.unread(name, err)
+		return nil, nil
+	}
+	if info, serr := fs.Stat(fsys, name); serr == nil && !info.Mode().IsRegular() {
+		s.unread(name, errors.New("it is not a file"))
+		return nil, nil
+	}
+	return nil, fmt.Errorf("read the copy of %s: %w", name, err)
+}
+
+func (s *State) unread(name string, err error) {
+	s.Unread = append(s.Unread, Unread{store.RelPath(name), err.Error()})
+}
+
+// Readable reports whether nothing is known to keep a file from being read.
+func (s *State) Readable(name store.RelPath) bool {
+	return !slices.ContainsFunc(s.Unread, func(u Unread) bool { return u.File == name })
 }
 
 func join(m store.Mailbox, name string) string { return path.Join(string(m.Dir), name) }
@@ -50,13 +80,9 @@ func (s *State) readIndex(fsys fs.FS, m store.Mailbox) error {
 		{"dovecot.index.log", &s.Files.Log},
 		{"dovecot.index.log.2", &s.Files.Log2},
 	} {
-		b, err := ReadFile(fsys, join(m, f.name), MaxIndexFile)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return fmt.Errorf("read the copy of %s: %w", f.name, err)
-		default:
-			*f.into = b
+		var err error
+		if *f.into, err = s.read(fsys, join(m, f.name), MaxIndexFile); err != nil {
+			return err
 		}
 	}
 	state, faults := dovecot.Replay(s.Files)

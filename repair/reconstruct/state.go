@@ -21,7 +21,28 @@ type State struct {
 	Base        dovecot.Base // which index file the state of a dbox mailbox was built on
 	Index       *dovecot.State
 	Faults      []FileFault
-	Pending     []dovecot.UID // someone asked to expunge these; they are still there
+	Pending     []dovecot.UID          // someone asked to expunge these; they are still there
+	Unread      []Unread               // files of the mailbox, or its storage, that are there and could not be copied
+	Storage     Storage                // mdbox
+	UIDList     bool                   // Maildir: there is a dovecot-uidlist
+	Listed      map[dovecot.UID]string // Maildir: the base names that dovecot-uidlist tells
+}
+
+// Unread is a file whose bytes the copy lacks although the host has it.
+type Unread struct {
+	File store.RelPath
+	Why  string // from the host: untrusted
+}
+
+// Storage is what the mailboxes of an mdbox account share, as the copy holds it.
+type Storage struct {
+	Copied bool // the copy holds the storage
+	Found  bool // the map index, or its log, is there
+	Known  bool // the map index could be read: Refs can be believed
+	Map    *dovecot.State
+	Faults []dovecot.Fault // of the map index and its logs
+	Refs   map[dovecot.UID]uint16
+	Sizes  map[uint32]int64 // of the files m.N that messages of this mailbox are in; missing where there is no such file
 }
 
 // Message is one message of a mailbox as the evidence tells it.
@@ -29,13 +50,15 @@ type Message struct {
 	UID      dovecot.UID // 0: none is known
 	Flags    dovecot.Flags
 	Keywords []string
-	GUID     dovecot.GUID  // zero where it is not told
-	File     store.RelPath // the file that holds it; "" for mdbox, whose files hold many
-	Size     int64         // bytes of File; -1 unknown
-	Received time.Time     // zero where it is not told
-	MapUID   dovecot.UID   // mdbox
-	Lost     bool          // the index tells of it, but its file is not there
-	Stray    bool          // its file is there, but the index does not tell of it
+	GUID     dovecot.GUID      // zero where it is not told
+	File     store.RelPath     // the file that holds it; "" for mdbox, whose files hold many
+	Size     int64             // bytes of File; -1 unknown
+	Received time.Time         // zero where it is not told
+	MapUID   dovecot.UID       // mdbox
+	Stored   dovecot.MapRecord // mdbox: where the storage holds it; zero where the map index does not tell
+	Lost     bool              // the index tells of it, but none of its bytes is there
+	Renumber bool              // Maildir: its UID stands behind damage in dovecot-uidlist, where Dovecot no longer reads
+	Stray    bool              // its file is there, but the index does not tell of it
 }
 
 // Flagged reports whether the message carries any flag that a client would miss.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -196,12 +197,15 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
+// ErrNotCopied: the host has this file, but the copy lacks its bytes: it could not be read, or is not a regular file.
+var ErrNotCopied = errors.New("not in the snapshot")
+
 // notCopied is the error of opening what the copy lacks.
 func notCopied(e Entry) error {
 	if e.Err != "" {
-		return fmt.Errorf("not in the snapshot: %s", e.Err)
+		return fmt.Errorf("%w: %s", ErrNotCopied, e.Err)
 	}
-	return fmt.Errorf("not in the snapshot: not a regular file")
+	return fmt.Errorf("%w: not a regular file", ErrNotCopied)
 }
 
 // info shows an entry as the host had it.

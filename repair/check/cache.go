@@ -1,0 +1,141 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/reconstruct"
+)
+
+// bigCache is the size from which on Dovecot before 2.3.21 is known to crash on its own cache file. readCache is how long
+// one may be to be read here; damage in a longer one is healed by Dovecot all the same.
+const (
+	bigCache  = 1 << 30
+	readCache = 128 << 20
+)
+
+const harmless = "removing the cache (drop-cache) is harmless: it only saves Dovecot work, and is filled anew"
+
+// cache looks at what Dovecot remembers of the messages to save work.
+func (x *examiner) cache() error {
+	f := Finding{Severity: Suspect, File: x.file("dovecot.index.cache"), Offset: -1, Cure: CureCache, Advice: harmless,
+		Effect: "Dovecot mostly notices it, removes the cache and fills it anew; some mail programs may see an error once"}
+	info, err := fs.Stat(x.fsys, string(f.File))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if x.caches() {
+			x.find(Finding{Severity: Note, Rule: "cache-missing", File: f.File, Offset: -1, Text: "dovecot.index.cache was removed",
+				Effect: "none: it only saves Dovecot work, and is filled anew"})
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the copy of dovecot.index.cache: %w", err)
+	case info.Size() >= bigCache:
+		f.Rule, f.Text = "cache-huge", fmt.Sprintf("dovecot.index.cache is %d MiB long", info.Size()>>20)
+		f.Effect = "Dovecot before 2.3.21 is known to crash when it writes or tidies a cache of 1024 MiB and more: connections end without a word"
+		x.find(f)
+		return nil
+	case info.Size() > readCache:
+		return nil
+	}
+	b, err := reconstruct.ReadFile(x.fsys, string(f.File), readCache)
+	if reconstruct.NotCopied(err) {
+		f.Rule, f.Text, f.Cure = "unreadable", "dovecot.index.cache cannot be read on the host", CureNone
+		f.Effect, f.Advice = "Dovecot may fail to open the mailbox", chmod
+		x.find(f)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the copy of dovecot.index.cache: %w", err)
+	}
+	if fault, n := x.cacheFault(b); n > 0 {
+		f.Rule, f.Offset, f.Text = fault.Rule, fault.Offset, "dovecot.index.cache is damaged: "+fault.Detail
+		x.find(f)
+	}
+	return nil
+}
+
+// caches reports whether the index refers to a cache.
+func (x *examiner) caches() bool {
+	for i := range x.State.Index.Records {
+		if _, _, ok := x.State.Index.CacheOffset(&x.State.Index.Records[i]); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// cacheFault is the first thing wrong with a cache, in the file or in what it tells of a message; and how many were found.
+func (x *examiner) cacheFault(b []byte) (first dovecot.Fault, n int) {
+	c, faults := dovecot.ParseCache(b)
+	if len(faults) > 0 {
+		return faults[0], len(faults)
+	}
+	for i := range x.State.Index.Records {
+		offset, seq, ok := x.State.Index.CacheOffset(&x.State.Index.Records[i])
+		if !ok || seq != c.Seq || c.IndexID != x.State.Index.IndexID {
+			continue // of another cache, which Dovecot does not use
+		}
+		if _, faults := c.Lookup(offset); len(faults) > 0 {
+			return faults[0], len(faults)
+		}
+	}
+	return first, 0
+}
+
+// chmod is what helps where the host denies its own user a file.
+const chmod = "give the file its permissions back, by your host's file manager or by SFTP (\"chmod 600\"), and make a new copy; nothing was copied of it"
+
+// unread names files that the host has and that could not be copied.
+func (x *examiner) unread() {
+	for i, u := range x.State.Unread {
+		if i == maxMessageFindings {
+			x.find(Finding{Severity: Broken, Rule: "more-unreadable", File: x.box.Dir, Offset: -1, Advice: chmod,
+				Text: fmt.Sprintf("%s cannot be read either", plural(len(x.State.Unread)-i, "more file", "more files"))})
+			return
+		}
+		why := u.Why
+		if i := strings.LastIndex(why, ": "); i >= 0 {
+			why = why[i+2:]
+		}
+		x.find(Finding{Severity: Broken, Rule: "unreadable", File: u.File, Offset: -1, Text: fmt.Sprintf("this file could not be copied: %q", short(why)),
+			Effect: "Dovecot, which runs under the same user, cannot read it either: opening the mailbox fails", Advice: chmod})
+	}
+}
+
+// leftovers names files that interrupted work of Dovecot left behind.
+func (x *examiner) leftovers() {
+	entries, err := fs.ReadDir(x.fsys, string(x.box.Dir))
+	if err != nil {
+		return
+	}
+	aside, temp := 0, 0
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case strings.HasSuffix(name, ".broken"):
+			if aside++; aside <= maxLeftovers {
+				x.find(Finding{Severity: Suspect, Rule: "leftover-broken", File: x.file(name), Offset: -1,
+					Text:   "Dovecot found a message damaged, and set the damaged file aside here",
+					Effect: "that message may be missing, or lack a part", Advice: "the bytes as they were are in this file, and in the copy"})
+			}
+		case strings.HasPrefix(name, ".temp.") || strings.HasSuffix(name, ".newlock"):
+			if temp++; temp <= maxLeftovers {
+				x.find(Finding{Severity: Note, Rule: "leftover-temp", File: x.file(name), Offset: -1,
+					Text: "an unfinished write of Dovecot was left behind", Effect: "none", Advice: "Dovecot removes it by itself after some days"})
+			}
+		}
+	}
+	if n := aside - maxLeftovers; n > 0 {
+		x.find(Finding{Severity: Suspect, Rule: "leftover-broken", File: x.box.Dir, Offset: -1, Text: fmt.Sprintf("%s were set aside by Dovecot as damaged", plural(n, "more file", "more files"))})
+	}
+	if n := temp - maxLeftovers; n > 0 {
+		x.find(Finding{Severity: Note, Rule: "leftover-temp", File: x.box.Dir, Offset: -1, Text: fmt.Sprintf("%s of unfinished writes were left behind", plural(n, "more file", "more files"))})
+	}
+}
+
+// maxLeftovers bounds how many files of each kind are named one by one.
+const maxLeftovers = 20

@@ -1,0 +1,289 @@
+package check
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
+)
+
+// askHost is what helps where none of the direct remedies does.
+const askHost = "keep the copy, and ask your hosting company to run \"doveadm force-resync\" on this mailbox"
+
+// index tells what is wrong with the index files.
+func (x *examiner) index() {
+	before := len(x.Findings)
+	x.faults()
+	if x.Verdict != dovecot.VerdictSame && x.worst(before) == Broken {
+		return
+	}
+	x.missing()
+}
+
+// faults names each damaged index file once, with the first thing that is wrong with it.
+func (x *examiner) faults() {
+	var order []store.RelPath
+	first := map[store.RelPath]reconstruct.FileFault{}
+	more := map[store.RelPath]int{}
+	for _, f := range x.State.Faults {
+		if f.Rule == "log-missing" {
+			continue // told in words below
+		}
+		if _, ok := first[f.File]; ok {
+			more[f.File]++
+			continue
+		}
+		first[f.File] = f
+		order = append(order, f.File)
+	}
+	for _, file := range order {
+		fault := first[file]
+		text := purpose(file) + " is damaged: " + short(fault.Detail)
+		if n := more[file]; n > 0 {
+			text += fmt.Sprintf("; and %s in this file", plural(n, "more fault", "more faults"))
+		}
+		f := Finding{Severity: x.severity(fault), Rule: fault.Rule, File: file, Offset: fault.Offset, Text: text}
+		x.find(x.told(f))
+	}
+}
+
+// purpose says in plain words what an index file is for.
+func purpose(file store.RelPath) string {
+	name := path.Base(string(file))
+	switch name {
+	case "dovecot.index":
+		return name + ", the list of this mailbox's messages,"
+	case "dovecot.index.log":
+		return name + ", in which Dovecot notes the latest changes,"
+	case "dovecot.index.log.2":
+		return name + ", which holds earlier changes,"
+	case "dovecot.index.backup":
+		return name + ", an older state of the list of messages,"
+	case "dovecot-uidlist":
+		return name + ", which gives each message its number,"
+	case "dovecot-keywords":
+		return name + ", which holds the names of labels,"
+	}
+	return name
+}
+
+// severity judges a fault by what Dovecot makes of the files.
+func (x *examiner) severity(f reconstruct.FileFault) Severity {
+	switch name := path.Base(string(f.File)); {
+	case name == "dovecot.index.backup":
+		return Note
+	case name == "dovecot-uidlist":
+		if x.renumbered() > 0 || strings.HasPrefix(f.Rule, "uidlist-header") {
+			return Broken
+		}
+		return Suspect
+	case name == "dovecot-keywords":
+		return Suspect
+	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index.log" && x.dbox():
+		return Suspect // what it held is known no more, so that Dovecot shows all that is left
+	case x.Verdict == dovecot.VerdictSame:
+		return Note
+	}
+	return x.shown()
+}
+
+// shown is how much it matters that Dovecot does not take the index as it is.
+func (x *examiner) shown() Severity {
+	if !x.dbox() && !x.AsIs.Loses() && !fails(x.Verdict) {
+		return Suspect // a Maildir's index is made anew without a word
+	}
+	return Broken
+}
+
+// told adds what follows from a finding about the index, and what to do.
+func (x *examiner) told(f Finding) Finding {
+	switch name := path.Base(string(f.File)); {
+	case f.Severity == Note:
+		f.Effect = "none that anybody sees"
+		return f
+	case name == "dovecot-uidlist":
+		f.Effect = "Dovecot gives the messages it cannot find in this file new numbers: mail programs download them anew"
+		f.Advice = "nothing has to be removed: Dovecot writes this file anew by itself; the messages and their flags are not touched by this"
+		return f
+	case name == "dovecot-keywords":
+		f.Effect = "labels may show under names like unknown-0"
+		f.Advice = "keep the copy; none of the direct remedies mends this file"
+		return f
+	case x.Verdict == dovecot.VerdictSame:
+		f.Effect = "what Dovecot noted there since it last saved the list of messages is lost: newer mail may not show, and flags may be older ones"
+		f.Advice = "removing files would not bring it back; " + askHost + ", which finds mail that is stored and not listed"
+		return f
+	}
+	f.Effect, f.Cure, f.Advice = x.effect(x.Verdict)+x.costs(x.AsIs), CureNone, x.advice()
+	if x.Helps() {
+		f.Cure = CureDropIndex
+	}
+	return f
+}
+
+// costs puts an outcome's losses into words.
+func (x *examiner) costs(o Outcome) string {
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf(what, plural(n, "message", "messages")))
+		}
+	}
+	add(o.Gone, "%s no longer shown")
+	add(o.Flags, "flags of %s lost")
+	add(o.Keywords, "labels of %s lost")
+	add(o.UIDs, "%s downloaded anew by mail programs")
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (up to: " + strings.Join(parts, ", ") + ")"
+}
+
+// advice compares removing dovecot.index with leaving it.
+func (x *examiner) advice() string {
+	switch {
+	case x.State.Files.Index == nil:
+		return "there is no dovecot.index that could be removed; " + askHost
+	case x.Helps() && !x.NoIndex.Loses():
+		return "remove dovecot.index (drop-index): it costs nothing here, because Dovecot makes it anew from what the other files tell"
+	case x.Helps():
+		return "removing dovecot.index (drop-index) saves the most of what the direct remedies can save" + x.costs(x.NoIndex) + "; the copy keeps all of it"
+	case !x.AsIs.Loses():
+		return "remove nothing: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails; removing dovecot.index would lose more" + x.costs(x.NoIndex)
+	}
+	return "removing dovecot.index would lose no less" + x.costs(x.NoIndex) + "; " + askHost + ". The copy keeps what the files tell now"
+}
+
+// missing names index files that are not there.
+func (x *examiner) missing() {
+	f := x.State.Files
+	there := func(name string, b []byte) bool { return b != nil || !x.State.Readable(x.file(name)) }
+	index, log := there("dovecot.index", f.Index), there("dovecot.index.log", f.Log)
+	found := Finding{File: x.file("dovecot.index"), Offset: -1}
+	switch {
+	case !index && !log:
+		x.allMissing(f.Log2 != nil || f.Backup != nil)
+		return
+	case !index && x.Verdict == dovecot.VerdictSame:
+		found.Severity, found.Rule = Note, "index-not-written"
+		found.Text = "there is no dovecot.index: Dovecot has not written it yet, or it was removed; its log tells everything"
+	case !index:
+		found.Severity, found.Rule = x.shown(), "index-missing"
+		found.Text = "dovecot.index, the list of this mailbox's messages, is gone, and the log does not tell everything"
+	case !log:
+		found.File, found.Rule, found.Severity = x.file("dovecot.index.log"), "log-missing", Note
+		found.Text = "dovecot.index.log, in which Dovecot notes the latest changes, is gone"
+		if x.dbox() {
+			found.Severity = Suspect
+		}
+	case x.Verdict != dovecot.VerdictSame:
+		found.Severity, found.Rule = x.shown(), "index-"+string(x.Verdict)
+		found.Text = "the index files do not fit each other"
+	default:
+		return
+	}
+	x.find(x.told(found))
+}
+
+// allMissing is for a mailbox without index files: a new one, or one that has lost them.
+func (x *examiner) allMissing(leftovers bool) {
+	f := Finding{Severity: Note, Rule: "index-files-missing", File: x.file("dovecot.index"), Offset: -1,
+		Text: "this mailbox has no index files", Effect: "none: Dovecot makes them anew"}
+	stray, kept := 0, 0
+	for _, m := range x.State.Messages {
+		if m.Stray {
+			stray++
+		}
+	}
+	for _, refs := range x.State.Storage.Refs {
+		if refs > 0 {
+			kept++
+		}
+	}
+	if x.dbox() && (leftovers || stray > 0 || kept > 0) {
+		f.Severity, f.Text = Broken, "all index files of this mailbox are gone: nothing tells which messages are in it"
+		f.Effect = "Dovecot shows the mailbox empty, and says no error"
+		f.Advice = "remove nothing more"
+		switch {
+		case stray > 0:
+			f.Advice += fmt.Sprintf("; the mail itself is still in the folder (%s)", plural(stray, "message", "messages"))
+		case kept > 0:
+			f.Advice += "; the mail itself is most likely still in storage/, beside mailboxes/"
+		}
+		f.Advice += "; " + askHost
+	}
+	x.find(f)
+}
+
+// worst is the highest severity among the findings from one on.
+func (x *examiner) worst(from int) Severity {
+	worst := Note
+	for _, f := range x.Findings[from:] {
+		if f.Severity == Broken {
+			return Broken
+		}
+		if f.Severity == Suspect {
+			worst = Suspect
+		}
+	}
+	return worst
+}
+
+// effect says in words what Dovecot does with the files as they are.
+func (x *examiner) effect(v dovecot.Verdict) string {
+	if !x.dbox() {
+		switch v {
+		case dovecot.VerdictErrorThenSame, dovecot.VerdictErrorThenLoses:
+			return "the first access may fail with an internal server error; after that the mailbox works"
+		case dovecot.VerdictSame:
+			return "none"
+		case dovecot.VerdictEmpty, dovecot.VerdictOlder:
+			return "Dovecot makes the index anew, without a word"
+		}
+		return "messages may be missing, show as unreadable, or come twice"
+	}
+	switch v {
+	case dovecot.VerdictOlder:
+		return "the mailbox opens without an error in an older state: newer mail and flags are missing"
+	case dovecot.VerdictEmpty:
+		return "the mailbox opens without an error and shows nothing, or only new mail"
+	case dovecot.VerdictRebuild:
+		return "Dovecot rebuilds the mailbox when it is opened; sessions may be cut off once"
+	case dovecot.VerdictRebuildLoses:
+		return "Dovecot rebuilds the mailbox when it is opened, and loses what the damaged files told"
+	case dovecot.VerdictErrorThenSame:
+		return "opening the mailbox fails once with an internal server error, then Dovecot mends it"
+	case dovecot.VerdictErrorThenLoses:
+		return "opening the mailbox fails once with an internal server error, then Dovecot throws its log away, and with it what only the log told"
+	}
+	return "none"
+}
+
+func (x *examiner) renumbered() int {
+	n := 0
+	for _, m := range x.State.Messages {
+		if m.Renumber || m.UID == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// short bounds a text that quotes a file.
+func short(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
