@@ -61,7 +61,7 @@ type examiner struct {
 	box     store.Mailbox
 	now     *dovecot.State       // what Dovecot would know with the files as they are
 	without *dovecot.State       // and without dovecot.index
-	mended  *dovecot.Index       // a Maildir's dovecot.index as far as it can be read, where Dovecot mends it
+	mended  *mended              // a Maildir's dovecot.index, where Dovecot mends it
 	damaged map[dovecot.UID]bool // messages that a rebuild of the mailbox may drop or change
 	changed map[dovecot.UID]bool // messages of a Maildir that get a new UID when they are read
 }

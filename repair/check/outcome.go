@@ -1,9 +1,6 @@
 package check
 
 import (
-	"cmp"
-	"slices"
-
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
@@ -15,7 +12,7 @@ func (x *examiner) outcome(seen *dovecot.State, verdict dovecot.Verdict, index b
 	o := Outcome{Verdict: verdict, Why: x.effect(verdict)}
 	x.mended = nil
 	if index && !x.dbox() && rebuilds(verdict) {
-		x.mended, _ = dovecot.ParseIndex(x.State.Files.Index)
+		x.mended = mend(x.State.Files.Index)
 	}
 	for i := range x.State.Messages {
 		m := &x.State.Messages[i]
@@ -116,7 +113,7 @@ func known(s *dovecot.State, r *dovecot.Record) bool {
 
 // maildirFate tells what becomes of one message of a Maildir, which keeps UIDs in dovecot-uidlist and flags in file names.
 func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot.State, index bool) {
-	if x.mended != nil && !fails(o.Verdict) && !keeps(x.mended, seen, m.UID) {
+	if x.mended != nil && !fails(o.Verdict) && !(x.mended.keeps(m.UID) && seen.Find(m.UID) != nil) {
 		o.Gone++
 		o.UIDs++
 		return
@@ -134,12 +131,38 @@ func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot
 	}
 }
 
-// keeps reports whether an index that Dovecot mends still knows a message. It keeps the records that can be read; a message
-// that should be among them and is not is shown as unreadable, or not at all, or comes back under a new UID: which of these is
-// not foretold.
-func keeps(mended *dovecot.Index, seen *dovecot.State, uid dovecot.UID) bool {
-	_, found := slices.BinarySearchFunc(mended.Records, uid, func(r dovecot.IndexRecord, uid dovecot.UID) int { return cmp.Compare(r.UID, uid) })
-	return (found || uid >= mended.Header.NextUID) && seen.Find(uid) != nil
+// mended is what Dovecot's own repair surely keeps of a Maildir's index. A message that should be in it and is not is shown as
+// unreadable, or not at all, or comes back under a new UID: which of these is not foretold.
+type mended struct {
+	uids map[dovecot.UID]bool
+	next dovecot.UID // messages from here on are told by the log; 0 where that cannot be believed
+}
+
+// mend drops every record behind one whose UID is wrong: Dovecot takes such a UID for the last one, and all behind it for
+// out of order.
+func mend(b []byte) *mended {
+	x, faults := dovecot.ParseIndex(b)
+	m := &mended{uids: make(map[dovecot.UID]bool, len(x.Records)), next: x.Header.NextUID}
+	end := int64(len(b))
+	for _, f := range faults {
+		switch f.Rule {
+		case "index-record-uid", "index-record-order":
+			m.next = 0
+			end = min(end, f.Offset)
+		case "index-next-uid":
+			m.next = 0
+		}
+	}
+	for _, r := range x.Records {
+		if r.Offset < end {
+			m.uids[r.UID] = true
+		}
+	}
+	return m
+}
+
+func (m *mended) keeps(uid dovecot.UID) bool {
+	return m.uids[uid] || m.next != 0 && uid >= m.next
 }
 
 // fails reports whether the first access to the mailbox fails.
