@@ -6,7 +6,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
-	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -24,9 +23,12 @@ type runDocument struct {
 type snapshotDocument struct {
 	Files      int      `json:"files"`
 	Bytes      int64    `json:"bytes"`
-	Verified   string   `json:"verified"`   // hash, reread, listing
-	Torn       []string `json:"torn"`       // changed each time they were copied
-	Unreadable []string `json:"unreadable"` // not in the copy
+	Fetched    int      `json:"fetched"`       // files downloaded
+	Linked     int      `json:"linked"`        // files taken from the previous copy
+	Down       int64    `json:"bytes_fetched"` // downloaded, what was copied twice included
+	Verified   string   `json:"verified"`      // hash, reread, listing
+	Torn       []string `json:"torn"`          // changed each time they were copied
+	Unreadable []string `json:"unreadable"`    // not in the copy
 }
 
 type backupDocument struct {
@@ -107,10 +109,13 @@ func (k *call) endJob(code int, err error) {
 	}
 }
 
-func (k *call) reportBackup(doc *backupDocument, m *snapshot.Manifest) error {
+func (k *call) reportBackup(doc *backupDocument, m copied) error {
 	d := describeSnapshot(m)
 	doc.Snapshot = d
 	k.say("Copied %s, %s, of %s.", ui.Count(d.Files, "file"), ui.Bytes(d.Bytes), ui.Safe(nameOr(doc.Account, doc.MailRoot)))
+	if d.Linked > 0 {
+		k.say("Of these %s were unchanged since the last copy and not downloaded again; %s came over the line.", ui.Count(d.Linked, "file"), ui.Bytes(d.Down))
+	}
 	k.say("Checked against the host: %s.", verifiedText(d.Verified))
 	k.say("Run %s, in %s", doc.Run, doc.Folder)
 	for _, f := range d.Torn {
@@ -130,9 +135,10 @@ func (k *call) reportBackup(doc *backupDocument, m *snapshot.Manifest) error {
 	return nil
 }
 
-func describeSnapshot(m *snapshot.Manifest) *snapshotDocument {
-	d := &snapshotDocument{Verified: m.Verified, Torn: []string{}, Unreadable: []string{}}
-	for _, e := range m.Entries {
+func describeSnapshot(c copied) *snapshotDocument {
+	d := &snapshotDocument{Fetched: c.stats.Fetched, Linked: c.stats.Linked, Down: c.stats.Down, Verified: c.manifest.Verified,
+		Torn: []string{}, Unreadable: []string{}}
+	for _, e := range c.manifest.Entries {
 		switch {
 		case e.Err != "":
 			d.Unreadable = append(d.Unreadable, string(e.Path))

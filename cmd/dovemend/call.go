@@ -92,7 +92,7 @@ func (p *program) finish(k *call, err error) error {
 	if cerr := k.term.Close(); cerr != nil && k.opts.Log != nil {
 		k.opts.Log.Debug("close terminal", "err", cerr)
 	}
-	p.exit = v.code
+	p.exit, v.hint = v.code, k.complete(v.hint)
 	message := ""
 	if err != nil {
 		message = messageOf(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -27,13 +26,17 @@ func startEmbedded(_ context.Context, k *call, base string) (_ *demoHost, err er
 	if err := layDemoAccount(d.mailRoot); err != nil {
 		return nil, err
 	}
-	password := rand.Text()
-	h, err := sshhost.Start(sshhost.Options{User: "web1", Home: home, Password: password})
+	o := sshhost.Options{User: "web1", Home: home}
+	key := filepath.Join(base, "identity")
+	if err := o.AuthorizeNewKey(key); err != nil {
+		return nil, err
+	}
+	h, err := sshhost.Start(o)
 	if err != nil {
 		return nil, fmt.Errorf("start demo host: %w", err)
 	}
 	d.close = func() error {
-		return errors.Join(h.Close(), os.RemoveAll(filepath.Join(base, "userdata01")))
+		return errors.Join(h.Close(), os.Remove(key), os.RemoveAll(filepath.Join(base, "userdata01")))
 	}
 	// One of them is a mail program that connects again at once.
 	for i, o := range []sshhost.ProcessOptions{
@@ -51,8 +54,7 @@ func startEmbedded(_ context.Context, k *call, base string) (_ *demoHost, err er
 	}
 	r := &k.opts.Remote
 	r.Target, r.KnownHosts, r.ConfigFile, r.NoAgent = h.User()+"@"+h.Addr(), []string{known}, "none", true
-	r.Identities, r.Ask = nil, nil
-	r.Password = func(context.Context) (string, error) { return password, nil }
+	r.Identities, r.Ask, r.Password = []string{key}, nil, nil
 	k.opts.IMAP.Off = true
 	return d, nil
 }
@@ -87,7 +89,7 @@ func startReal(ctx context.Context, k *call, _ string) (_ *demoHost, err error) 
 	}
 	r := &k.opts.Remote
 	r.Target, r.KnownHosts, r.ConfigFile, r.NoAgent = h.User()+"@"+h.Addr(), []string{h.KnownHostsFile()}, "none", true
-	r.Identities, r.Ask = []string{h.IdentityFile()}, nil
+	r.Identities, r.Ask, r.Password = []string{h.IdentityFile()}, nil, nil
 	return d, nil
 }
 

@@ -69,12 +69,14 @@ type verdictDocument struct {
 	Expected *int     `json:"expected"`
 	Problems []string `json:"problems,omitempty"`
 	Replies  []string `json:"replies,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // worth knowing, no failure
 }
 
 type verificationDocument struct {
 	OK        bool              `json:"ok"`
-	Files     []string          `json:"files"` // differences; empty is good
-	IMAP      string            `json:"imap"`  // how: preauth, tls, …; empty: not at all
+	Files     []string          `json:"files"`                // differences; empty is good
+	FileNotes []string          `json:"file_notes,omitempty"` // what Dovecot or a mail program did to the files since
+	IMAP      string            `json:"imap"`                 // how: preauth, tls, …; empty: not at all
 	IMAPNot   string            `json:"imap_not,omitempty"`
 	Mailboxes []verdictDocument `json:"mailboxes"`
 }
@@ -109,10 +111,10 @@ func describePlan(p *plan.Plan) *planDocument {
 }
 
 func describeVerification(v *repair.Verification) *verificationDocument {
-	d := &verificationDocument{OK: v.OK, Files: append([]string{}, v.Files...), IMAP: v.IMAP, IMAPNot: v.IMAPNot, Mailboxes: []verdictDocument{}}
+	d := &verificationDocument{OK: v.OK, Files: append([]string{}, v.Files...), FileNotes: v.FileNotes, IMAP: v.IMAP, IMAPNot: v.IMAPNot, Mailboxes: []verdictDocument{}}
 	for _, b := range v.Boxes {
 		d.Mailboxes = append(d.Mailboxes, verdictDocument{Mailbox: b.Mailbox, OK: b.OK, Messages: b.Messages,
-			Expected: unlessUnknown(b.Expected), Problems: b.Problems, Replies: b.Replies})
+			Expected: unlessUnknown(b.Expected), Problems: b.Problems, Replies: b.Replies, Notes: b.Notes})
 	}
 	return d
 }

@@ -30,11 +30,17 @@ type session interface {
 	Close() error
 }
 
+// copied is what a run's snapshot holds, and what making it took.
+type copied struct {
+	manifest *snapshot.Manifest
+	stats    snapshot.Stats
+}
+
 // job is a run, a [repair.Run].
 type job interface {
 	ID() string
 	Folder() string
-	Snapshot(ctx context.Context) (*snapshot.Manifest, error)
+	Snapshot(ctx context.Context) (copied, error)
 	Examine(ctx context.Context) ([]repair.Diagnosis, error)
 	Accept(losses []plan.Loss, confirm []string)
 	SetAside(aside bool)

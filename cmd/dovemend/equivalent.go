@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -8,17 +9,8 @@ import (
 )
 
 // equivalent is the command line that does what was chosen, for a script or another day.
-func (w *wizard) equivalent() string {
-	args := append([]string{"dovemend", "repair"}, w.hostArgs()...)
-	if w.account.Address != "" {
-		args = append(args, "--account", w.account.Address)
-	}
-	if w.account.Address == "" || w.opts.MailRoot != "" {
-		args = append(args, "--mail-root", string(w.account.Root))
-	}
-	for _, m := range w.boxes {
-		args = append(args, "--mailbox", m.Name)
-	}
+func (w *wizard) equivalent() []string {
+	args := append([]string{"dovemend", "repair"}, w.accountArgs()...)
 	args = append(args, "--remedy", string(w.settings.Remedy))
 	if w.settings.Aside {
 		args = append(args, "--aside")
@@ -35,25 +27,105 @@ func (w *wizard) equivalent() string {
 		}
 		args = append(args, "--accept-loss", strings.Join(names, ","))
 	}
-	return ui.Command(append(args, "--apply")...)
+	return slices.Concat(args, []string{"--apply"}, w.imapArgs(), w.placeArgs())
 }
 
-// hostArgs gives the flags that reach the same host, and the same place on this machine, in the same way.
-func (k *call) hostArgs() []string {
-	args := []string{"--host", k.opts.Remote.Target}
-	for _, f := range k.opts.Remote.Identities {
+// equivalentBackup is the command line that makes the same copy again.
+func (w *wizard) equivalentBackup() []string {
+	return slices.Concat([]string{"dovemend", "backup"}, w.accountArgs(), w.placeArgs())
+}
+
+// accountArgs gives the flags that name the host, the account and the mailboxes.
+func (w *wizard) accountArgs() []string {
+	args := append([]string{"--host", w.opts.Remote.Target}, w.reachArgs()...)
+	if w.account.Address != "" {
+		args = append(args, "--account", w.account.Address)
+	}
+	if w.account.Address == "" || w.opts.MailRoot != "" {
+		args = append(args, "--mail-root", string(w.account.Root))
+	}
+	if len(w.boxes) > 1 && len(w.boxes) == len(w.account.Mailboxes) {
+		return append(args, "--all-mailboxes")
+	}
+	for _, m := range w.boxes {
+		args = append(args, "--mailbox", m.Name)
+	}
+	return args
+}
+
+// reachArgs gives the flags that reach the same host in the same way. A password is never among them.
+func (k *call) reachArgs() []string {
+	r, args := k.opts.Remote, []string(nil)
+	for _, f := range r.Identities {
 		args = append(args, "--identity", f)
 	}
-	for _, name := range []string{"jump", "known-hosts", "ssh-config", "ssh-password-command", "imap", "imap-tls", "imap-user",
-		"imap-password-command", "imap-ca", "preauth", "state-dir", "verify"} {
+	for _, f := range r.KnownHosts {
+		args = append(args, "--known-hosts", f)
+	}
+	if r.ConfigFile != "" {
+		args = append(args, "--ssh-config", r.ConfigFile)
+	}
+	args = append(args, k.asGiven("jump", "ssh-password-command")...)
+	if k.Bool("accept-new-host-key") {
+		args = append(args, "--accept-new-host-key")
+	}
+	return args
+}
+
+// imapArgs gives the flags that look at the result in the same way.
+func (k *call) imapArgs() []string {
+	args := k.asGiven("imap", "imap-tls", "imap-user", "imap-password-command", "imap-ca", "preauth")
+	if k.opts.IMAP.Off && !slices.Contains(args, "--imap") {
+		args = append(args, "--imap", "off")
+	}
+	if k.Bool("imap-through-ssh") {
+		args = append(args, "--imap-through-ssh")
+	}
+	return args
+}
+
+// placeArgs gives the flags about this machine: how a copy is checked, and where runs are kept.
+func (k *call) placeArgs() []string { return append(k.asGiven("verify"), k.stateArgs()...) }
+
+// stateArgs names the folder of the runs where it is not the one that is taken without a flag.
+func (k *call) stateArgs() []string {
+	if usual, err := defaultStateDir(); k.opts.StateDir == "" || err == nil && usual == k.opts.StateDir {
+		return nil
+	}
+	return []string{"--state-dir", k.opts.StateDir}
+}
+
+// asGiven gives those of the flags that were given, with their values.
+func (k *call) asGiven(names ...string) []string {
+	var args []string
+	for _, name := range names {
 		if k.IsSet(name) {
 			args = append(args, "--"+name, k.String(name))
 		}
 	}
-	for _, name := range []string{"accept-new-host-key", "imap-through-ssh"} {
-		if k.Bool(name) {
-			args = append(args, "--"+name)
-		}
-	}
 	return args
+}
+
+// again is the command line that goes on with a run from here: undo or resume. The run itself knows its host.
+func (k *call) again(verb, run string) []string {
+	args := append([]string{"dovemend", verb, "--run", run}, k.reachArgs()...)
+	if verb == "resume" {
+		args = append(args, k.imapArgs()...)
+	}
+	return append(args, k.stateArgs()...)
+}
+
+// goesOn finds the commands in a hint that go on with a run.
+var goesOn = regexp.MustCompile(`dovemend (resume|undo) --run (\S+?)([,;]|\s|$)`)
+
+// complete makes the commands in a hint ones that find the same host and the same runs as this one did.
+func (k *call) complete(hint string) string {
+	hint = goesOn.ReplaceAllStringFunc(hint, func(s string) string {
+		m := goesOn.FindStringSubmatch(s)
+		return ui.Command(k.again(m[1], m[2])...) + m[3]
+	})
+	if args := k.stateArgs(); args != nil && hint == "dovemend runs" {
+		hint += " " + ui.Command(args...)
+	}
+	return hint
 }

@@ -144,11 +144,12 @@ func (j *fakeJob) ID() string { return "20260101-000000-abcd" }
 
 func (j *fakeJob) Folder() string { return "/state/runs/20260101-000000-abcd" }
 
-func (j *fakeJob) Snapshot(ctx context.Context) (*snapshot.Manifest, error) {
+func (j *fakeJob) Snapshot(ctx context.Context) (copied, error) {
 	if err := errors.Join((*fake)(j).do("snapshot"), ctx.Err()); err != nil {
-		return nil, err
+		return copied{}, err
 	}
-	return &snapshot.Manifest{Verified: "hash", Entries: []snapshot.Entry{{Path: "mailboxes/INBOX/dbox-Mails/dovecot.index", Size: 1000}}}, nil
+	return copied{&snapshot.Manifest{Verified: "hash", Entries: []snapshot.Entry{{Path: "mailboxes/INBOX/dbox-Mails/dovecot.index", Size: 1000}}},
+		snapshot.Stats{Fetched: 1, Down: 1000}}, nil
 }
 
 func (j *fakeJob) Examine(context.Context) ([]repair.Diagnosis, error) {

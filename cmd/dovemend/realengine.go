@@ -6,7 +6,6 @@ import (
 
 	"dovemend/remote"
 	"dovemend/repair"
-	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -37,12 +36,12 @@ func (s realSession) NewRun(ctx context.Context, kind string, a store.Account, m
 	return realJob{r}, nil
 }
 
-func (r realJob) Snapshot(ctx context.Context) (*snapshot.Manifest, error) {
+func (r realJob) Snapshot(ctx context.Context) (copied, error) {
 	s, err := r.Run.Snapshot(ctx)
 	if err != nil {
-		return nil, err
+		return copied{}, err
 	}
-	return s.Manifest(), nil
+	return copied{s.Manifest(), s.Stats()}, nil
 }
 
 // ownJob is a run that made its connection itself, and closes it.

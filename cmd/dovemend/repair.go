@@ -68,7 +68,7 @@ func doRepair(k *call) error {
 	p, err := r.Plan(k.ctx(), k.opts.Remedy)
 	if p != nil {
 		doc.Plan = describePlan(p)
-		ui.PrintPlan(k.out(), p, r.Folder())
+		ui.PrintPlan(k.out(), p, r.Folder(), k.again("undo", r.ID()))
 	}
 	var loss *plan.WouldLoseError
 	if err != nil && (k.Bool("apply") || p == nil || errors.As(err, &loss)) {
@@ -90,7 +90,7 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return err
 	}
 	doc.Applied = true
-	doc.Undo = ui.Command("dovemend", "undo", "--run", r.ID())
+	doc.Undo = ui.Command(k.again("undo", r.ID())...)
 	v, err := r.Verify(k.ctx())
 	k.progress.Done()
 	if v != nil {
@@ -100,11 +100,17 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	k.say("To take it back: %s", doc.Undo)
+	k.sayUndo(r.ID())
 	if !v.OK {
 		return &endError{exitMissing, "applied, but the mailbox is not as promised", doc.Undo}
 	}
 	return nil
+}
+
+// sayUndo names the command that takes a run back.
+func (k *call) sayUndo(run string) {
+	k.say("To take it back:")
+	ui.SayCommand(k.out(), "  ", k.again("undo", run)...)
 }
 
 // explainRefusal adds the flag to a plan that would lose something.

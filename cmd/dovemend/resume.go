@@ -33,8 +33,8 @@ func (p *program) resume() *cli.Command {
 			if err := k.changeAgain(l, k.p.engine.Resume); err != nil {
 				return err
 			}
-			doc.Undo = ui.Command("dovemend", "undo", "--run", l.ID)
-			k.say("To take it back: %s", doc.Undo)
+			doc.Undo = ui.Command(k.again("undo", l.ID)...)
+			k.sayUndo(l.ID)
 			return nil
 		}),
 	}

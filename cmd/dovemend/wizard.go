@@ -59,6 +59,13 @@ func (w *wizard) tell(format string, args ...any) {
 	ui.Say(w.tty, format, args...)
 }
 
+// tellCommand names a command that can be copied.
+func (w *wizard) tellCommand(what string, args []string) {
+	w.tell("\n%s", what)
+	defer w.progress.Hold()()
+	ui.SayCommand(w.tty, "  ", args...)
+}
+
 // walk is the whole conversation.
 func (w *wizard) walk() error {
 	if !w.demo {
@@ -88,8 +95,13 @@ func (w *wizard) walk() error {
 	if err != nil {
 		return err
 	}
-	if err := w.copy(r); err != nil || only {
+	if err := w.copy(r); err != nil {
 		return err
+	}
+	if only {
+		w.tell("Nothing on the host was changed.")
+		w.tellCommand("The same as a command:", w.equivalentBackup())
+		return nil
 	}
 	return w.treat(r)
 }
@@ -169,9 +181,8 @@ func (w *wizard) plan(r job, offer *repair.Offer) (*plan.Plan, error) {
 	w.progress.Done()
 	w.doc.Plan = describePlan(p)
 	w.tell("")
-	ui.PrintPlan(w.tty, p, r.Folder())
-	w.tell("\nThe same as a command:")
-	ui.SayWhole(w.tty, "  %s\n", w.equivalent())
+	ui.PrintPlan(w.tty, p, r.Folder(), w.again("undo", r.ID()))
+	w.tellCommand("The same as a command:", w.equivalent())
 	return p, nil
 }
 
@@ -199,7 +210,7 @@ func (w *wizard) confirm(p *plan.Plan) error {
 		return err
 	}
 	if !yes {
-		return &endError{exitFindings, "planned, not applied: nothing on the host was changed", w.equivalent()}
+		return &endError{exitFindings, "planned, not applied: nothing on the host was changed", ui.Command(w.equivalent()...)}
 	}
 	return nil
 }

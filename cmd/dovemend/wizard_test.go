@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,6 +80,11 @@ func talk(t *testing.T, f *fake, args []string, pairs ...string) (code int, scre
 	return code, look()
 }
 
+// joined puts together the lines that end in a backslash, as a shell does.
+func joined(screen string) string {
+	return regexp.MustCompile(` \\\r?\n *`).ReplaceAllString(screen, " ")
+}
+
 func TestWizardRepairsAndPrintsTheCommand(t *testing.T) {
 	f := newFake()
 	code, screen := talk(t, f, []string{"wizard"},
@@ -87,7 +93,7 @@ func TestWizardRepairsAndPrintsTheCommand(t *testing.T) {
 	if code != exitDone {
 		t.Errorf("code %d\n%s", code, screen)
 	}
-	if want := "dovemend repair --host web1@h --account alice@example.org --mailbox 'Entwürfe, alte' --remedy drop-cache --apply"; !strings.Contains(screen, want) {
+	if want := "dovemend repair --host web1@h --account alice@example.org --mailbox 'Entwürfe, alte' --remedy drop-cache --apply"; !strings.Contains(joined(screen), want) {
 		t.Errorf("the command is not shown:\n%s", screen)
 	}
 	if !strings.Contains(screen, "dovemend undo --run 20260101-000000-abcd") || !strings.Contains(screen, "recommended") {
@@ -209,6 +215,29 @@ func TestCtrlCAtAQuestionEndsAtOnce(t *testing.T) {
 	}()
 	code, screen := talk(t, f, []string{"wizard", "--host", "h"}, "Which mailbox", "1\n", "What should be done?", "1\n")
 	if code != exitInterrupted || f.changedHost() {
+		t.Errorf("code %d, did %s\n%s", code, f.steps(), screen)
+	}
+}
+
+func TestWizardTellsTheCommandOfABackup(t *testing.T) {
+	f := newFake()
+	code, screen := talk(t, f, []string{"wizard", "--host", "web1@h", "--state-dir", "/tmp/some where"},
+		"Which mailbox", "3\n", "What should be done?", "2\n")
+	if code != exitDone || f.changedHost() {
+		t.Errorf("code %d, did %s", code, f.steps())
+	}
+	if want := "dovemend backup --host web1@h --account alice@example.org --all-mailboxes --state-dir '/tmp/some where'"; !strings.Contains(joined(screen), want) {
+		t.Errorf("the command is not shown:\n%s", screen)
+	}
+}
+
+func TestWizardAsksNothingWhereNoRemedyHasAnythingToDo(t *testing.T) {
+	f := newFake()
+	for i := range f.offers {
+		f.offers[i].Refused = "there is nothing for it to do"
+	}
+	code, screen := talk(t, f, []string{"wizard", "--host", "web1@h"}, "Which mailbox", "1\n", "What should be done?", "1\n")
+	if code != exitDone || f.changedHost() || strings.Contains(screen, "Which remedy?") {
 		t.Errorf("code %d, did %s\n%s", code, f.steps(), screen)
 	}
 }

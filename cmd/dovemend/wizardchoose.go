@@ -121,7 +121,7 @@ func (w *wizard) chooseBox() error {
 	for i, m := range a.Mailboxes {
 		c := ui.Choice{Label: m.Name}
 		if i < len(sizes) {
-			c.Hint = ui.Count(sizes[i].Messages, "message") + ", " + ui.Bytes(sizes[i].Bytes)
+			c.Hint = sizeHint(sizes[i])
 		}
 		choices = append(choices, c)
 	}
@@ -135,6 +135,18 @@ func (w *wizard) chooseBox() error {
 		w.boxes = a.Mailboxes[n : n+1]
 	}
 	return nil
+}
+
+// sizeHint says how much there is, as far as it can be told.
+func sizeHint(s store.Size) string {
+	var known []string
+	if s.Messages >= 0 {
+		known = append(known, ui.Count(s.Messages, "message"))
+	}
+	if s.Bytes >= 0 {
+		known = append(known, ui.Bytes(s.Bytes))
+	}
+	return strings.Join(known, ", ")
 }
 
 // showProcesses says which processes have the mailboxes open; they are ended only when the plan is applied.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	"dovemend/cmd/internal/ui"
 	"dovemend/repair"
 )
@@ -23,7 +26,11 @@ func (w *wizard) chooseRemedy(offers []repair.Offer) (*repair.Offer, error) {
 			preset = len(possible)
 		}
 		possible = append(possible, o)
-		choices = append(choices, ui.Choice{Label: remedyLabel(*o)})
+		choices = append(choices, ui.Choice{Label: remedyLabel(*o), Hint: remedyHint(*o)})
+	}
+	if len(possible) == 0 {
+		w.tell("None of these has anything to do here.")
+		return nil, nil
 	}
 	choices = append(choices, ui.Choice{Label: "stop here; keep the copy and change nothing"})
 	if preset < 0 {
@@ -42,6 +49,20 @@ func remedyLabel(o repair.Offer) string {
 		return string(o.Remedy) + " (recommended)"
 	}
 	return string(o.Remedy)
+}
+
+// remedyHint says in a few words what a remedy costs.
+func remedyHint(o repair.Offer) string {
+	if len(o.Costs) == 0 {
+		return "costs nothing"
+	}
+	var losses []string
+	for _, c := range o.Costs {
+		if l := string(c.Loss); !slices.Contains(losses, l) {
+			losses = append(losses, l)
+		}
+	}
+	return "costs " + strings.Join(losses, ", ")
 }
 
 // accept asks whether what the remedy costs may be lost, and where what it takes away shall go.

@@ -8,9 +8,12 @@ import (
 	"dovemend/repair"
 )
 
-// PrintDiagnoses writes what is known of each mailbox from its copy.
-func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
+// mostFaults is how many places of one file are named; the rest is counted.
+const mostFaults = 6
 
+// PrintDiagnoses writes what is known of each mailbox from its copy. What is wrong in one way is told together: first
+// what it means and what to do about it, then where it was seen.
+func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
 	say := func(format string, args ...any) { Say(w, format, args...) }
 	for _, d := range all {
 		say("Mailbox %s: %s, %s seen, %s flagged, %s in its own folder", Safe(d.Mailbox.Name), Count(d.Messages, "message"),
@@ -21,21 +24,50 @@ func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
 		if len(d.Findings) == 0 {
 			say("  nothing wrong was found in its files")
 		}
-		for i, f := range d.Findings {
-			say("  %s: %s", f.Severity, f.Text)
-			say("    in %s%s", Safe(string(f.File)), offset(f.Offset))
-			if i+1 < len(d.Findings) && d.Findings[i+1].Effect == f.Effect && d.Findings[i+1].Advice == f.Advice && d.Findings[i+1].Cure == f.Cure {
-				continue // said once, of the last of them
-			}
-			if f.Effect != "" {
-				say("    effect: %s", f.Effect)
-			}
-			if f.Advice != "" {
-				say("    what to do: %s", f.Advice)
-			} else if f.Cure != "" {
-				say("    cure: %s", f.Cure)
-			}
+		for rest := d.Findings; len(rest) > 0; {
+			n := alike(rest)
+			printFindings(say, rest[:n])
+			rest = rest[n:]
 		}
+	}
+}
+
+// alike is how many of the findings, from the first on, are the same thing seen at several places of one file.
+func alike(f []repair.Finding) int {
+	n := 1
+	for n < len(f) && f[n].Severity == f[0].Severity && f[n].File == f[0].File && f[n].Effect == f[0].Effect &&
+		f[n].Advice == f[0].Advice && f[n].Cure == f[0].Cure {
+		n++
+	}
+	return n
+}
+
+// printFindings writes findings that are alike.
+func printFindings(say func(format string, args ...any), f []repair.Finding) {
+	if len(f) == 1 {
+		say("  %s: %s", f[0].Severity, f[0].Text)
+		say("    in %s%s", Safe(string(f[0].File)), offset(f[0].Offset))
+	} else {
+		say("  %s: %s", f[0].Severity, Safe(string(f[0].File)))
+	}
+	if f[0].Effect != "" {
+		say("    effect: %s", f[0].Effect)
+	}
+	if f[0].Advice != "" {
+		say("    what to do: %s", f[0].Advice)
+	} else if f[0].Cure != "" {
+		say("    cure: %s", f[0].Cure)
+	}
+	if len(f) == 1 {
+		return
+	}
+	say("    seen in the file:")
+	for i, one := range f {
+		if i == mostFaults && len(f) > mostFaults+1 {
+			say("      … and %s more", Count(len(f)-i, "place"))
+			return
+		}
+		say("      %s%s", one.Text, offset(one.Offset))
 	}
 }
 
@@ -48,7 +80,6 @@ func offset(n int64) string {
 
 // PrintOffers writes every remedy with what it does and costs, the recommended one marked.
 func PrintOffers(w io.Writer, offers []repair.Offer) {
-
 	say := func(format string, args ...any) { Say(w, format, args...) }
 	for _, o := range offers {
 		mark := ""

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/term"
 )
 
-// formHeight is how many lines a question may take, so that it stands whole in a terminal of 24 lines.
-const formHeight = 20
+// formHeight is how many lines a question may take, so that it stands whole in a terminal of so many lines with some of
+// what was said before; no fewer than leave a list to choose from.
+func formHeight(lines int) int { return min(max(lines-4, 9), 40) }
 
 // Form is the [Prompter] at a terminal: huh forms, or in accessible mode plain lines.
 type Form struct {
@@ -54,8 +55,11 @@ func (f *Form) Select(ctx context.Context, q Question, choices []Choice, preset 
 	if !f.Terminal.Accessible {
 		field.Description(wrap(safeLines(q.Help), width))
 	}
-	if room := formHeight - 2 - strings.Count(wrap(q.Help, width), "\n"); len(choices)+2 > room {
+	if room := formHeight(height(f.Terminal.Out)) - 2 - strings.Count(wrap(q.Help, width), "\n"); len(choices)+2 > room {
 		field.Height(max(room, 6))
+	}
+	if f.Terminal.Accessible {
+		q.Help = strings.TrimLeft(q.Help+fmt.Sprintf("\nThe enter key alone takes %d: %s.", chosen+1, Safe(choices[chosen].Label)), "\n")
 	}
 	if err := f.run(ctx, q, field); err != nil {
 		return 0, err
@@ -119,7 +123,7 @@ func title(q Question) string { return Safe(q.Title) }
 // record leaves question and answer in the scrollback, because a form disappears when it is answered.
 func (f *Form) record(q Question, answer string) {
 	if !f.Terminal.Accessible {
-		fmt.Fprintf(f.Terminal.Out, "%s %s\n", title(q), Safe(answer))
+		Say(f.Terminal.Out, "%s %s", title(q), Safe(answer))
 	}
 }
 

@@ -7,8 +7,9 @@ import (
 )
 
 // PrintPlan writes a plan in words: what will be done, to which paths, what it costs, what is kept and how it is taken
-// back. Long lists are counted beyond the first paths; plan.json in the run's folder holds them all.
-func PrintPlan(w io.Writer, p *plan.Plan, folder string) {
+// back; undo is the command for that. Long lists are counted beyond the first paths; plan.json in the run's folder holds
+// them all.
+func PrintPlan(w io.Writer, p *plan.Plan, folder string, undo []string) {
 	Say(w, "Plan of run %s", p.Run)
 	for _, line := range plan.Describe(p) {
 		Say(w, "  %s", line)
@@ -22,7 +23,7 @@ func PrintPlan(w io.Writer, p *plan.Plan, folder string) {
 	Say(w, "What is kept: a verified copy of every file named above, in")
 	SayWhole(w, "  %s", folder)
 	Say(w, "How to take it back:")
-	SayWhole(w, "  %s", Command("dovemend", "undo", "--run", p.Run))
+	SayCommand(w, "  ", undo...)
 }
 
 // CostText is one cost in words, with the name it is accepted by.
@@ -35,7 +36,12 @@ func CostText(c plan.Cost) string {
 	if c.Mailbox != "" {
 		s = "in " + Safe(c.Mailbox) + " " + s
 	}
-	return s + " (" + string(c.Loss) + ")"
+	return s + " (" + string(c.Loss) + ")" + meaning[c.Loss]
+}
+
+// meaning says what a loss is to somebody who does not know the word.
+var meaning = map[plan.Loss]string{
+	plan.LossUIDs: ": mail programs will download these messages again",
 }
 
 func safeAll(in []string) []string {

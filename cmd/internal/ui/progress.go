@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -127,9 +128,17 @@ func (p *Progress) end() {
 	p.bar = nil
 	if !p.quiet && p.stage != "" && p.doneFiles > 0 && p.doneBytes > 0 {
 		took := p.now().Sub(p.began).Round(100 * time.Millisecond)
-		fmt.Fprintf(p.out, "  %s, %s in %s\n", Count(p.doneFiles, "file"), Bytes(p.doneBytes), took)
+		fmt.Fprintf(p.out, "  %s, %s in %s\n", Count(p.doneFiles, p.unit()), Bytes(p.doneBytes), took)
 	}
 	p.stage = ""
+}
+
+// unit is what the stage counts: over IMAP messages, else files.
+func (p *Progress) unit() string {
+	if strings.HasPrefix(p.stage, "looking at the mailbox") || strings.HasPrefix(p.stage, "looking a second time") {
+		return "message"
+	}
+	return "file"
 }
 
 func (p *Progress) clear() {
@@ -158,16 +167,16 @@ func (p *Progress) draw() {
 		p.bar.ChangeMax64(goal)
 	}
 	if p.bytes > 0 && p.files > 0 {
-		p.bar.Describe(fmt.Sprintf("  %d/%d files", p.doneFiles, p.files))
+		p.bar.Describe(fmt.Sprintf("  %d/%d %s", p.doneFiles, p.files, plural(p.unit())))
 	}
 	_ = p.bar.Set64(at)
 }
 
 // soFar says in words how far the stage has come.
 func (p *Progress) soFar() string {
-	s := Count(p.doneFiles, "file")
+	s := Count(p.doneFiles, p.unit())
 	if p.files > 0 {
-		s = fmt.Sprintf("%d of %s", p.doneFiles, Count(p.files, "file"))
+		s = fmt.Sprintf("%d of %s", p.doneFiles, Count(p.files, p.unit()))
 	}
 	if p.doneBytes == 0 && p.bytes <= 0 {
 		return s

@@ -82,6 +82,16 @@ func Width(w any) int {
 	return min(max(width, 40), 120)
 }
 
+// height gives the lines of the terminal w, or 24.
+func height(w any) int {
+	if f, ok := w.(*os.File); ok && f != nil {
+		if _, lines, err := term.GetSize(int(f.Fd())); err == nil && lines > 0 {
+			return lines
+		}
+	}
+	return 24
+}
+
 // Remember gives a function that puts the terminal back as it is now, for an end in the middle of a question.
 func (t *Terminal) Remember() (restore func()) {
 	if t.In == nil {

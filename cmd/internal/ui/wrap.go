@@ -3,7 +3,9 @@ package ui
 import (
 	"fmt"
 	"io"
+	"math"
 	"regexp"
+	"runtime"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -83,6 +85,36 @@ func Say(w io.Writer, format string, args ...any) {
 // SayWhole is [Say] without breaking lines, for commands and paths that are to be copied.
 func SayWhole(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, safeLines(fmt.Sprintf(format, args...)))
+}
+
+// SayCommand writes a command that is to be copied. At a terminal too narrow for it, it goes on in the next line after a
+// backslash, between two flags, as a shell reads it; elsewhere, and where shells do not know that, it is one line.
+func SayCommand(w io.Writer, indent string, args ...string) {
+	width := math.MaxInt
+	if isTerminal(w) && runtime.GOOS != "windows" {
+		width = Width(w) - 1
+	}
+	fmt.Fprintln(w, commandLines(indent, args, width))
+}
+
+func commandLines(indent string, args []string, width int) string {
+	line, out := indent, ""
+	for i := 0; i < len(args); {
+		part := Command(args[i])
+		for i++; i < len(args) && (!strings.HasPrefix(args[i], "--") || i < 2); i++ {
+			part += " " + Command(args[i])
+		}
+		if line != indent && runewidth.StringWidth(line)+len(" ")+runewidth.StringWidth(part)+len(" \\") > width {
+			out += line + " \\\n"
+			line = indent + "  " + part
+			continue
+		}
+		if line != indent {
+			line += " "
+		}
+		line += part
+	}
+	return out + line
 }
 
 // SayLog is [Say] where w is a terminal, and [SayWhole] where it is a log or a pipe, so that a message is one line there.

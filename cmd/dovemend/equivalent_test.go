@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
+)
+
+func TestHintsNameTheSameHostAndTheSameRuns(t *testing.T) {
+	f := newFake()
+	f.fail["apply"] = &repair.StoppedError{Run: "20260101-000000-abcd", Err: errors.New("the line is cut")}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	var stderr strings.Builder
+	p := &program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &stderr, engine: f}
+	code := p.run([]string{"dovemend", "repair", "--host", "h", "--remedy", "drop-cache", "--apply", "--no-input", "--identity", key, "--state-dir", state})
+	if code != exitMidway {
+		t.Errorf("code %d, want %d", code, exitMidway)
+	}
+	for _, verb := range []string{"resume", "undo"} {
+		if want := ui.Command("dovemend", verb, "--run", "20260101-000000-abcd", "--identity", key, "--state-dir", state); !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q in\n%s", want, stderr.String())
+		}
+	}
+}
