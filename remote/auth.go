@@ -15,6 +15,7 @@ import (
 // the password method where the host has it, since only there it is plain what the host asks for.
 type login struct {
 	ctx   context.Context
+	line  *watchedConn
 	hop   *hop
 	cfg   *Config
 	creds *creds
@@ -51,6 +52,9 @@ var errNoMethod = errors.New("no method of logging in is left")
 func (a *login) method(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	a.began = true
 	a.offered = c.AllowedMethods
+	if err := a.line.lost(); err != nil {
+		return nil, err // the attempt before was not answered
+	}
 	a.settle(len(c.PartialSuccessMethods))
 	if err := a.ctx.Err(); err != nil {
 		return nil, err

@@ -118,7 +118,8 @@ func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ss
 		conn.Close()
 		return nil, "", err
 	}
-	a := &login{ctx: ctx, hop: p, cfg: &h.cfg, creds: h.creds, ask: ask, pause: clock.pause, ring: ring}
+	line := &watchedConn{Conn: conn}
+	a := &login{ctx: ctx, line: line, hop: p, cfg: &h.cfg, creds: h.creds, ask: ask, pause: clock.pause, ring: ring}
 
 	var keyErr error
 	var fingerprint string
@@ -141,7 +142,7 @@ func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ss
 	cfg.KeyExchanges = choose(p.algorithms["KexAlgorithms"], secure.KeyExchanges, insecure.KeyExchanges)
 	cfg.MACs = choose(p.algorithms["MACs"], secure.MACs, insecure.MACs)
 
-	c, chans, reqs, err := ssh.NewClientConn(conn, p.addr(), cfg)
+	c, chans, reqs, err := ssh.NewClientConn(line, p.addr(), cfg)
 	switch {
 	case err == nil && clock.stop():
 		a.done()
@@ -179,6 +180,43 @@ func (h *Host) loginError(ctx context.Context, p *hop, a *login, keyErr error, c
 		return fmt.Errorf("connect to %s: the host closed the connection before the handshake; it may be refusing this address for a while", Safe(p.addr()))
 	}
 	return fmt.Errorf("connect to %s: %s", Safe(p.addr()), Safe(err.Error()))
+}
+
+// watchedConn remembers why a connection broke. x/crypto takes a line that breaks under an attempt to log in for one that
+// was refused, and asks for the next.
+type watchedConn struct {
+	net.Conn
+	mu     sync.Mutex
+	broken error
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.note(err)
+	return n, err
+}
+
+func (c *watchedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.note(err)
+	return n, err
+}
+
+func (c *watchedConn) note(err error) {
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.broken == nil {
+			c.broken = err
+		}
+	}
+}
+
+// lost is why the connection broke, nil while it stands.
+func (c *watchedConn) lost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
 }
 
 // ended says whether an error is only that the connection came to its end.

@@ -20,6 +20,7 @@ const attempts = 3
 // StoppedError: the run stopped after it had changed something on the host. It can be resumed or undone.
 type StoppedError struct {
 	Run     string
+	Of      string // where the run is an undo: the run it takes back
 	Outcome apply.Outcome
 	Err     error
 }
@@ -31,6 +32,9 @@ func (e *StoppedError) Error() string {
 // Unwrap gives the cause.
 func (e *StoppedError) Unwrap() error { return e.Err }
 
+// ErrUnchanged: applying a plan ended before its first step.
+var ErrUnchanged = errors.New("nothing was changed")
+
 // Apply ends the processes, looks at the files again, and carries out the plan made by [Run.Plan]. Where something has
 // changed since, the plan is made anew first; if that one would cost more than was accepted, nothing is done. A
 // [StoppedError] says that something was changed before it stopped.
@@ -40,10 +44,10 @@ func (r *Run) Apply(ctx context.Context) error {
 	}
 	for attempt := 1; ; attempt++ {
 		if err := r.quiesce(ctx); err != nil {
-			return err
+			return unchanged(err)
 		}
 		if err := r.freshen(ctx); err != nil {
-			return err
+			return unchanged(err)
 		}
 		if len(r.plan.Steps) == 0 {
 			return r.stage(rundir.StageApplied)
@@ -57,9 +61,17 @@ func (r *Run) Apply(ctx context.Context) error {
 		case errors.Is(err, apply.ErrChanged) && attempt < attempts:
 			r.s.rep.Info("something changed just before the first step; looking again")
 		default:
-			return fmt.Errorf("nothing was changed: %w", err)
+			return fmt.Errorf("%w: %w", ErrUnchanged, err)
 		}
 	}
+}
+
+// unchanged says of an error that it came before the first step.
+func unchanged(err error) error {
+	if errors.Is(err, ErrUnchanged) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnchanged, err)
 }
 
 // quiesce ends the account's processes. Without a shell that cannot be done, and every step's expectation has to do.
@@ -134,7 +146,7 @@ func (r *Run) freshen(ctx context.Context) error {
 		return err
 	}
 	if _, err := r.Plan(ctx, r.remedy); err != nil {
-		return fmt.Errorf("the mailbox changed since the plan was shown, and the new plan is not what was agreed to; nothing was changed: %w", err)
+		return fmt.Errorf("the mailbox changed since the plan was shown, and the new plan is not what was agreed to; %w: %w", ErrUnchanged, err)
 	}
 	return nil
 }

@@ -183,6 +183,7 @@ func (r *Run) Snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 
 func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapshot, error) {
 	o := r.options(paths)
+	r.takeOver(paths)
 	previous, closePrevious := r.previous()
 	defer closePrevious()
 	o.Previous = previous
@@ -205,6 +206,47 @@ func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapsh
 		}
 	}
 	return r.snap, r.stage(rundir.StageSnapshot)
+}
+
+// takeOver makes the copy of an earlier run that was interrupted the beginning of this one. Where that cannot be done the
+// copy is begun anew.
+func (r *Run) takeOver(paths []store.RelPath) {
+	left, err := rundir.Unfinished(r.s.o.StateDir, r.dir.Meta().Key())
+	if err != nil {
+		r.log.Warn("no look for an interrupted copy", "error", err)
+		return
+	}
+	for _, l := range left {
+		if l.ID == r.ID() {
+			continue
+		}
+		done, err := r.takeOverFrom(l.ID, paths)
+		if err != nil {
+			r.log.Warn("an interrupted copy cannot be gone on with", "run", l.ID, "error", err)
+		}
+		if done {
+			r.s.rep.Info("going on with the copy that run " + l.ID + " had begun")
+			return
+		}
+	}
+}
+
+func (r *Run) takeOverFrom(id string, paths []store.RelPath) (done bool, err error) {
+	dir, err := rundir.Open(r.s.o.StateDir, id)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	root, err := dir.SnapshotRoot()
+	if err != nil {
+		return false, err
+	}
+	fit, err := snapshot.Interrupted(root, r.account.Root, paths)
+	if err = errors.Join(err, root.Close()); err != nil || !fit {
+		return false, err
+	}
+	err = r.dir.TakeOverSnapshot(dir)
+	return err == nil, err
 }
 
 // previous opens the last complete snapshot of this account, if there is one that can be read.

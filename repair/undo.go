@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"dovemend/remote"
 	"dovemend/repair/apply"
@@ -29,6 +30,34 @@ func (e *OtherHostError) Error() string {
 	return fmt.Sprintf("run %s was made on %s, this is %s", e.Run, remote.Safe(e.Was), remote.Safe(e.Is))
 }
 
+// LaterRunError: a later run has changed the same mailbox, and is to be taken back first: it began with what the earlier
+// one had left, and leads back to that.
+type LaterRunError struct {
+	Run, Later string
+}
+
+func (e *LaterRunError) Error() string {
+	return fmt.Sprintf("run %s changed the same mailbox after run %s did: it has to be taken back first", e.Later, e.Run)
+}
+
+// later gives the newest repair after this run that changed one of its mailboxes and is not taken back, or "".
+func (r *Run) later() (string, error) {
+	all, err := rundir.List(r.s.o.StateDir)
+	if err != nil {
+		return "", err
+	}
+	m := r.dir.Meta()
+	for _, l := range all { // the newest first
+		if l.Err != nil || l.ID <= m.ID || l.Meta.Kind != rundir.KindRepair || !l.Meta.CanUndo() || l.Meta.Key() != m.Key() {
+			continue
+		}
+		if slices.ContainsFunc(l.Meta.Mailboxes, func(name string) bool { return slices.Contains(m.Mailboxes, name) }) {
+			return l.ID, nil
+		}
+	}
+	return "", nil
+}
+
 // Resume finishes a run that stopped midway: an interrupted repair, or an interrupted undo. The returned run is to be
 // verified and closed by the caller.
 func Resume(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
@@ -49,11 +78,11 @@ func (r *Run) resume(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case m.Stage == rundir.StageApplied || m.Stage == rundir.StageVerified:
-		return &NothingError{Run: r.ID(), Why: "it was applied to its end; there is nothing to resume"}
+	case m.Stage == rundir.StageVerified:
+		return &NothingError{Run: r.ID(), Why: "it was applied to its end and verified; there is nothing to resume"}
 	case m.Stage == rundir.StageUndone:
 		return &NothingError{Run: r.ID(), Why: "it was undone by run " + m.UndoneBy}
-	case m.Stage != rundir.StageApplying && !replay.Changed():
+	case m.Stage != rundir.StageApplying && m.Stage != rundir.StageApplied && !replay.Changed():
 		return &NothingError{Run: r.ID(), Why: "it had changed nothing when it ended; start it anew, what was copied is not copied twice"}
 	}
 	r.plan = new(plan.Plan)
@@ -64,12 +93,14 @@ func (r *Run) resume(ctx context.Context) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	if err := r.quiesce(ctx); err != nil {
-		return err
-	}
-	out, err := r.execute(ctx)
-	if err != nil {
-		return &StoppedError{Run: r.ID(), Outcome: out, Err: err}
+	if m.Stage != rundir.StageApplied { // else only the look at what came of it is missing
+		if err := r.quiesce(ctx); err != nil {
+			return err
+		}
+		out, err := r.execute(ctx)
+		if err != nil {
+			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Outcome: out, Err: err}
+		}
 	}
 	if r.plan.Remedy == plan.Undo {
 		return r.markUndone(r.plan.Of)
@@ -90,6 +121,12 @@ func UndoRun(ctx context.Context, o Options, id string, rep Reporter) (*Run, err
 			why = "it was undone already, by run " + by
 		}
 		return old, &NothingError{Run: old.ID(), Why: why}
+	}
+	if id, err := old.later(); err != nil || id != "" {
+		if err == nil {
+			err = &LaterRunError{Run: old.ID(), Later: id}
+		}
+		return old, err
 	}
 	r, err := old.undo(ctx)
 	// Only the undo's own run stays open; its session is the old one's.
@@ -137,14 +174,14 @@ func (r *Run) unlock() error {
 func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, replay apply.Replay) error {
 	for attempt := 1; ; attempt++ {
 		if err := r.quiesce(ctx); err != nil {
-			return err
+			return unchanged(err)
 		}
 		if r.snap == nil {
 			if _, err := r.take(ctx, original.Touches()); err != nil {
-				return err
+				return unchanged(err)
 			}
 		} else if _, err := r.snap.Refresh(ctx, r.source(), r.options(original.Touches())); err != nil {
-			return fmt.Errorf("copy what is there now: %w", err)
+			return unchanged(fmt.Errorf("copy what is there now: %w", err))
 		}
 		p, err := plan.BuildUndo(plan.UndoInput{Run: r.ID(), Original: original, Begun: replay.Touched(),
 			Before: old.snap.Manifest().Entries, Now: r.snap.Manifest().Entries, Manifest: r.snap.Digest()})
@@ -163,11 +200,11 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 		case err == nil:
 			return r.markUndone(old.ID())
 		case out.Changed:
-			return &StoppedError{Run: r.ID(), Outcome: out, Err: err}
+			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Outcome: out, Err: err}
 		case errors.Is(err, apply.ErrChanged) && attempt < attempts:
 			r.s.rep.Info("something changed just before the first step; looking again")
 		default:
-			return fmt.Errorf("nothing was changed: %w", err)
+			return fmt.Errorf("%w: %w", ErrUnchanged, err)
 		}
 	}
 }

@@ -57,10 +57,11 @@ func Create(state string, m Meta) (*Dir, error) {
 	defer runs.Close()
 	for try := 0; ; try++ {
 		now := time.Now().UTC()
-		id, err := newID(now)
+		ids, err := runIDs(runs)
 		if err != nil {
 			return nil, err
 		}
+		id := newID(now, newest(ids))
 		err = runs.Mkdir(id, 0o700)
 		if errors.Is(err, fs.ErrExist) && try < 20 {
 			continue

@@ -1,0 +1,35 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"dovemend/repair/store"
+)
+
+// Interrupted reports whether a folder holds a Take of just these paths that did not come to its end, with which another
+// Take of the same mail root can go on.
+func Interrupted(root *os.Root, mailRoot store.HostPath, paths []store.RelPath) (bool, error) {
+	if _, err := root.Lstat(manifestName); err == nil {
+		return false, nil // all was copied: what is new since is found by comparing with it
+	}
+	f, err := root.Open(partialName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at an interrupted copy: %w", local(err))
+	}
+	defer f.Close()
+	head, done, _, err := readJournal(f)
+	if err != nil {
+		return false, fmt.Errorf("look at an interrupted copy: %w", local(err))
+	}
+	if len(paths) == 0 {
+		paths = []store.RelPath{"."}
+	}
+	return head != nil && len(done) > 0 && head.Root == mailRoot && slices.Equal(head.Paths, topmost(paths)), nil
+}
