@@ -102,17 +102,13 @@ type Replay struct {
 	good    int64 // bytes up to the end of the last good line
 }
 
-// Touched are the steps that may have changed something, as [plan.UndoInput] wants them. Where the journal is
-// damaged those are all steps, for the lines that are lost may have told of any.
+// Touched are the steps that may have changed something, as [plan.UndoInput] wants them. Where the journal is damaged or
+// lost that is nil, which stands for all steps: the lines that are missing may have told of any.
 func (r Replay) Touched() map[int]bool {
-	if r.Damage == nil {
-		return r.Begun
+	if r.Damage != nil || r.lines == 0 {
+		return nil
 	}
-	all := make(map[int]bool, r.Steps)
-	for seq := 1; seq <= r.Steps; seq++ {
-		all[seq] = true
-	}
-	return all
+	return r.Begun
 }
 
 // Changed reports whether the host may have been changed. Directories made to set things aside in are no change.

@@ -39,6 +39,9 @@ func (b *builder) clear(m store.Mailbox) error {
 		folders[0].Scope = ScopeOwn
 		own(m.Dir, ownName)
 		for _, sub := range []string{"cur", "new", "tmp"} {
+			if e := b.at[join(m.Dir, sub)]; e.Err != "" {
+				return &NoCopyError{Path: e.Path, Why: "it could not be listed: " + safe(e.Err)}
+			}
 			own(join(m.Dir, sub), func(string) bool { return true })
 			folders = append(folders, Folder{Path: join(m.Dir, sub), Scope: ScopeTouched})
 		}

@@ -209,6 +209,13 @@ func TestNoVerifiedCopyNoPlan(t *testing.T) {
 	if _, err := Build(input(store.SDBox, Clear, []snapshot.Entry{dir("mailboxes")})); !errors.Is(err, ErrNoCopy) {
 		t.Errorf("folder not in the snapshot: %v", err)
 	}
+	for _, sub := range []int{1, 2, 3} { // cur, new, tmp
+		entries := maildir()
+		entries[sub].Err = "permission denied"
+		if p, err := Build(input(store.Maildir, Clear, entries)); !errors.Is(err, ErrNoCopy) || p != nil {
+			t.Errorf("clear, and %s cannot be listed: %v", entries[sub].Path, err)
+		}
+	}
 	link := []snapshot.Entry{dir(box), {Path: box + "/dovecot.index", Type: fs.ModeSymlink}}
 	if _, err := Build(input(store.SDBox, DropIndex, link)); err == nil {
 		t.Error("a symbolic link is dropped as dovecot.index")

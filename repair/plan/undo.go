@@ -15,7 +15,7 @@ import (
 type UndoInput struct {
 	Run      string           // ID of the undo's own run
 	Original *Plan            // the plan that was applied, in whole or in part
-	Begun    map[int]bool     // its steps whose intent is in the journal, whatever became of them
+	Begun    map[int]bool     // its steps whose intent is in the journal, whatever became of them; nil: that is not known, it may be any
 	Before   []snapshot.Entry // of the snapshot the original was built from
 	Now      []snapshot.Entry // of this run's own, fresh snapshot of what [Plan.Touches] lists
 	Manifest string           // SHA-256 of the fresh snapshot's manifest
@@ -86,7 +86,7 @@ func (u *undoer) gather() {
 		}
 	}
 	for _, s := range u.in.Original.Steps {
-		if !u.in.Begun[s.Seq] {
+		if u.in.Begun != nil && !u.in.Begun[s.Seq] {
 			continue
 		}
 		switch s.Op {

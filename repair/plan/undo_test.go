@@ -149,6 +149,15 @@ func TestUndoOfNothingHasNoSteps(t *testing.T) {
 	if err != nil || len(u.Steps) != 0 || len(u.Notes) == 0 {
 		t.Errorf("nothing begun: %v, %v", u, err)
 	}
+	gone := without(in.Entries, box+"/dovecot.index")
+	u, err = BuildUndo(UndoInput{Run: run2, Original: p, Begun: map[int]bool{}, Before: in.Entries, Now: gone})
+	if err != nil || len(u.Steps) != 0 {
+		t.Errorf("none begun, and another has removed a file: %s, %v", steps(u), err)
+	}
+	u, err = BuildUndo(UndoInput{Run: run2, Original: p, Before: in.Entries, Now: gone})
+	if err != nil || !strings.Contains(steps(u), "put BOX/dovecot.index") {
+		t.Errorf("not known which were begun: %s, %v", steps(u), err)
+	}
 	u, err = undoing(t, in, in.Entries)
 	if err != nil || len(u.Steps) != 0 {
 		t.Errorf("all begun, nothing changed: %s, %v", steps(u), err)
