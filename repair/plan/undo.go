@@ -58,6 +58,7 @@ type undoer struct {
 	out, dirs, back, attrs, last []Step
 	stayed                       int // messages that came since and stay
 	newer                        int // files that came since and are set aside
+	replaced                     int // files of dbox folders that changed since and are set aside
 }
 
 // entryTable finds entries by path and by directory.
@@ -195,6 +196,8 @@ func (u *undoer) path(f Folder, p store.RelPath) error {
 	if has {
 		if !had {
 			u.newer++
+		} else if f.Scope == ScopeAll {
+			u.replaced++
 		}
 		if err := u.setAside(is); err != nil {
 			return err

@@ -67,6 +67,9 @@ func TestUndoSetsAsideWhatCameSinceInADboxFolder(t *testing.T) {
 	if !strings.Contains(strings.Join(u.Notes, "\n"), "1 file that came since") {
 		t.Errorf("notes %v", u.Notes)
 	}
+	if !strings.Contains(strings.Join(u.Notes, "\n"), "2 files that changed since") {
+		t.Errorf("the log may name new mail, and nothing tells that it is set aside: notes %v", u.Notes)
+	}
 	now[1].Torn = true
 	if _, err := undoing(t, input(store.SDBox, Clear, before), now); !errors.Is(err, ErrNoCopy) {
 		t.Errorf("torn: %v", err)

@@ -98,6 +98,10 @@ func (u *undoer) finish() {
 		p.Notes = append(p.Notes, fmt.Sprintf("%s that came since, set aside in %s/%s and copied into this run: new mail among them is not in the mailbox afterwards",
 			count(u.newer, "file"), AsideDir, p.Run))
 	}
+	if u.replaced > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s that changed since, set aside in %s/%s and copied into this run: flags and new mail that only they tell of are not in the mailbox afterwards",
+			count(u.replaced, "file"), AsideDir, p.Run))
+	}
 	if u.stayed > 0 {
 		p.Notes = append(p.Notes, count(u.stayed, "message")+" that came since, left in the mailbox")
 		for i := range p.Promise {
