@@ -52,7 +52,7 @@ func (x *examiner) cache() error {
 		return fmt.Errorf("read the copy of dovecot.index.cache: %w", err)
 	}
 	if fault, n := x.cacheFault(b); n > 0 {
-		f.Rule, f.Offset, f.Text = fault.Rule, fault.Offset, "dovecot.index.cache is damaged: "+fault.Detail
+		f.Rule, f.Offset, f.Text = fault.Rule, fault.Offset, "dovecot.index.cache is damaged "+detail(fault.Detail, n-1)
 		x.find(f)
 	}
 	return nil

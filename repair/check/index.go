@@ -17,7 +17,7 @@ const askHost = "keep the copy, and ask your hosting company to run \"doveadm fo
 func (x *examiner) index() {
 	before := len(x.Findings)
 	x.faults()
-	if x.Verdict != dovecot.VerdictSame && x.worst(before) == Broken {
+	if x.Verdict != dovecot.VerdictSame && x.worst(before) != Note {
 		return
 	}
 	x.missing()
@@ -41,11 +41,8 @@ func (x *examiner) faults() {
 	}
 	for _, file := range order {
 		fault := first[file]
-		text := purpose(file) + " is damaged: " + short(fault.Detail)
-		if n := more[file]; n > 0 {
-			text += fmt.Sprintf("; and %s in this file", plural(n, "more fault", "more faults"))
-		}
-		f := Finding{Severity: x.severity(fault), Rule: fault.Rule, File: file, Offset: fault.Offset, Text: text}
+		f := Finding{Severity: x.severity(fault), Rule: fault.Rule, File: file, Offset: fault.Offset,
+			Text: purpose(file) + " is damaged " + detail(fault.Detail, more[file])}
 		x.find(x.told(f))
 	}
 }
@@ -92,8 +89,11 @@ func (x *examiner) severity(f reconstruct.FileFault) Severity {
 
 // shown is how much it matters that Dovecot does not take the index as it is.
 func (x *examiner) shown() Severity {
-	if !x.dbox() && !x.AsIs.Loses() && !fails(x.Verdict) {
-		return Suspect // a Maildir's index is made anew without a word
+	if !x.dbox() && !x.AsIs.Loses() && !fails(x.Verdict) { // a Maildir's index is made anew without a word
+		if x.State.Files.Index == nil {
+			return Note
+		}
+		return Suspect
 	}
 	return Broken
 }
@@ -145,6 +145,8 @@ func (x *examiner) costs(o Outcome) string {
 // advice compares removing dovecot.index with leaving it.
 func (x *examiner) advice() string {
 	switch {
+	case x.State.Files.Index == nil && !x.AsIs.Loses():
+		return "nothing has to be removed: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails"
 	case x.State.Files.Index == nil:
 		return "there is no dovecot.index that could be removed; " + askHost
 	case x.Helps() && !x.NoIndex.Loses():
@@ -270,6 +272,15 @@ func (x *examiner) renumbered() int {
 		}
 	}
 	return n
+}
+
+// detail puts what a reader of the format found into brackets, for those who can make something of it.
+func detail(s string, more int) string {
+	s = short(s)
+	if more > 0 {
+		s += fmt.Sprintf("; and %s in this file", plural(more, "more fault", "more faults"))
+	}
+	return "(" + s + ")"
 }
 
 // short bounds a text that quotes a file.

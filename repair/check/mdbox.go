@@ -79,10 +79,7 @@ func (x *examiner) mapIndex() {
 		fault := first[which]
 		f := f
 		f.File, f.Rule, f.Offset = mapName(which), "map-"+fault.Rule, fault.Offset
-		f.Text = "the map index, which tells where in storage/ each message is, is damaged: " + short(fault.Detail)
-		if n := more[which]; n > 0 {
-			f.Text += fmt.Sprintf("; and %s in this file", plural(n, "more fault", "more faults"))
-		}
+		f.Text = "the map index, which tells where in storage/ each message is, is damaged " + detail(fault.Detail, more[which])
 		if which == "backup" {
 			f.Severity, f.Effect, f.Advice = Note, "none that anybody sees", ""
 		}
@@ -156,7 +153,7 @@ func (x *examiner) storageFile(id uint32, messages []*reconstruct.Message, b *ba
 		return fmt.Errorf("read the copy of %s: %w", name, err)
 	}
 	for _, fault := range faults {
-		f := Finding{Severity: Broken, Rule: fault.Rule, File: name, Offset: fault.Offset, Text: "this file of the storage is damaged: " + short(fault.Detail), Effect: panics, Advice: storing}
+		f := Finding{Severity: Broken, Rule: fault.Rule, File: name, Offset: fault.Offset, Text: "this file of the storage is damaged " + detail(fault.Detail, 0), Effect: panics, Advice: storing}
 		if fault.Offset == 0 && box.Version == 0 {
 			for _, m := range messages {
 				x.damaged[m.UID] = true

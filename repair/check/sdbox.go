@@ -68,5 +68,5 @@ func (x *examiner) sdboxMessage(m reconstruct.Message) (Finding, bool, error) {
 		effect = panics
 	}
 	return Finding{Severity: Broken, Rule: faults[0].Rule, File: m.File, Offset: faults[0].Offset, Cure: CureClear,
-		Text: fmt.Sprintf("message %d is damaged: %s", m.UID, short(faults[0].Detail)), Effect: effect, Advice: advised}, true, nil
+		Text: fmt.Sprintf("message %d is damaged %s", m.UID, detail(faults[0].Detail, len(faults)-1)), Effect: effect, Advice: advised}, true, nil
 }
