@@ -30,7 +30,7 @@ func (e *errNoLook) Error() string { return strings.Join(e.why, "; ") }
 func (r *Run) looking(ctx context.Context) (*look, *imap.Client, error) {
 	o := r.s.o.IMAP
 	if o.Off {
-		return nil, nil, &errNoLook{[]string{"it was not asked for"}}
+		return nil, nil, &errNoLook{[]string{"that is switched off (--imap off)"}}
 	}
 	none := &errNoLook{}
 	for _, try := range []func() (*look, string){r.preauth, r.login} {

@@ -64,6 +64,7 @@ func (w *wizard) tellCommand(what string, args []string) {
 	w.tell("\n%s", what)
 	defer w.progress.Hold()()
 	ui.SayCommand(w.tty, "  ", args...)
+	ui.Say(w.tty, "")
 }
 
 // walk is the whole conversation.

@@ -82,7 +82,7 @@ func Costs(r Remedy, layout store.Layout, f Facts) []Cost {
 		add(LossMessages, n, count(n, "message")+", taken out of the mailbox; their bytes stay in storage/, where no mailbox refers to them")
 		add(LossFlags, f.Flagged, "the flags of "+count(f.Flagged, "message"))
 		add(LossKeywords, f.Keyworded, "the keywords of "+count(f.Keyworded, "message"))
-		add(LossUIDs, n, "the UIDs of "+count(n, "message")+", and the mailbox's UIDVALIDITY")
+		add(LossUIDs, n, "the UIDs of "+count(n, "message")+": mail programs download them anew")
 	}
 	return all
 }

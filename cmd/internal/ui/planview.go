@@ -36,12 +36,7 @@ func CostText(c plan.Cost) string {
 	if c.Mailbox != "" {
 		s = "in " + Safe(c.Mailbox) + " " + s
 	}
-	return s + " (" + string(c.Loss) + ")" + meaning[c.Loss]
-}
-
-// meaning says what a loss is to somebody who does not know the word.
-var meaning = map[plan.Loss]string{
-	plan.LossUIDs: ": mail programs will download these messages again",
+	return s + " (" + string(c.Loss) + ")"
 }
 
 func safeAll(in []string) []string {
