@@ -324,7 +324,7 @@ func TestManyReadersAtOnce(t *testing.T) {
 		dir, files := makeTree(t)
 		f := h.FS(t.Context())
 		var wg sync.WaitGroup
-		for range 16 {
+		for range 8 {
 			wg.Go(func() {
 				for name, want := range files {
 					got, err := f.ReadFile(hostName(filepath.Join(dir, name)))

@@ -400,7 +400,7 @@ func TestProcessesTellsOfHidepid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !l.hidden || len(l.processes) != 0 {
+	if !l.hidden || slices.ContainsFunc(l.processes, p.mine) { // others may run a Dovecot as this user
 		t.Errorf("hidden %v, processes %v", l.hidden, l.processes)
 	}
 	open := localHost{shell: []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh"}}
