@@ -201,6 +201,17 @@ func TestMessagesBehindDamageInTheUIDListGetNewNumbers(t *testing.T) {
 	}
 }
 
+func TestMaildirWithoutItsListGetsNewNumbers(t *testing.T) {
+	all := fstest.MapFS{"dovecot.index.log": file(vector(t, "log", "whole")), "cur/a:2,": file([]byte("A: b\n")), "cur/b:2,": file([]byte("A: b\n"))}
+	if r := examineMaildir(t, all); r.AsIs.UIDs != 2 || r.NoIndex.UIDs != 2 {
+		t.Errorf("foretold %+v and %+v", r.AsIs, r.NoIndex)
+	}
+	all["dovecot-uidlist"] = file([]byte("3 V7 N9 G61180f2d888e046bb468000083ecc375\n1 :a\n"))
+	if r := examineMaildir(t, all); r.NoIndex.UIDs != 0 {
+		t.Errorf("a message that has just come is foretold to change: %+v", r.NoIndex)
+	}
+}
+
 func TestFindingsAreBounded(t *testing.T) {
 	all := fstest.MapFS{}
 	for i := range 3000 {

@@ -192,7 +192,7 @@ func (x *examiner) missing() {
 
 // allMissing is for a mailbox without index files: a new one, or one that has lost them.
 func (x *examiner) allMissing(leftovers bool) {
-	f := Finding{Severity: Note, Rule: "index-files-missing", File: x.file("dovecot.index"), Offset: -1,
+	f := Finding{Severity: Note, Rule: "index-files-missing", File: x.file("dovecot.index.log"), Offset: -1,
 		Text: "this mailbox has no index files", Effect: "none: Dovecot makes them anew"}
 	stray, kept := 0, 0
 	for _, m := range x.State.Messages {

@@ -137,7 +137,7 @@ func (x *examiner) uidlist() {
 	}
 	f := Finding{Severity: Note, Rule: "uidlist-missing", File: x.file("dovecot-uidlist"), Offset: -1,
 		Text: "dovecot-uidlist, which gives each message its number, does not exist yet"}
-	if x.State.Files.Index != nil || x.State.Files.Log != nil {
+	if x.listGone() {
 		f.Severity, f.Text = Broken, "dovecot-uidlist, which gives each message its number, is gone"
 	}
 	x.find(x.told(f))

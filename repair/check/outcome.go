@@ -16,7 +16,7 @@ func (x *examiner) outcome(seen *dovecot.State, verdict dovecot.Verdict, index b
 	}
 	for i := range x.State.Messages {
 		m := &x.State.Messages[i]
-		if m.Lost || m.Stray {
+		if m.Lost || m.Stray && x.dbox() {
 			continue
 		}
 		if x.dbox() {
@@ -113,6 +113,12 @@ func known(s *dovecot.State, r *dovecot.Record) bool {
 
 // maildirFate tells what becomes of one message of a Maildir, which keeps UIDs in dovecot-uidlist and flags in file names.
 func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot.State, index bool) {
+	if m.UID == 0 { // new mail, or all of it
+		if x.listGone() {
+			o.UIDs++
+		}
+		return
+	}
 	if x.mended != nil && !fails(o.Verdict) && !(x.mended.keeps(m.UID) && seen.Find(m.UID) != nil) {
 		o.Gone++
 		o.UIDs++
@@ -129,6 +135,11 @@ func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot
 			o.Keywords++
 		}
 	}
+}
+
+// listGone reports whether a Maildir that has been in use has lost the file that numbers its messages.
+func (x *examiner) listGone() bool {
+	return !x.State.UIDList && (x.State.Files.Index != nil || x.State.Files.Log != nil)
 }
 
 // mended is what Dovecot's own repair surely keeps of a Maildir's index. A message that should be in it and is not is shown as
