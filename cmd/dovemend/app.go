@@ -31,6 +31,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func (p *program) run(args []string) int {
 	repair.Version = versionText()
+	dropEmptyVariables()
 	ctx, stop := watchSignals(context.Background(), p.stderr)
 	defer stop.close()
 	p.stop = stop

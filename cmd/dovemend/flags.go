@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -10,6 +11,15 @@ import (
 
 func env(name string) []string {
 	return []string{"DOVEMEND_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+}
+
+// dropEmptyVariables takes the variables of flags that hold nothing out of the environment: they are as good as not set.
+func dropEmptyVariables() {
+	for _, v := range os.Environ() {
+		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, "DOVEMEND_") && value == "" {
+			_ = os.Unsetenv(name) // fails only for a name that is none
+		}
+	}
 }
 
 func text(category, name, value, usage string) cli.Flag {

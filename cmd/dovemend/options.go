@@ -45,7 +45,21 @@ func (k *call) options(c *cli.Context) error {
 	if err := k.remoteOptions(c); err != nil {
 		return err
 	}
-	return k.imapOptions(c)
+	if err := k.imapOptions(c); err != nil {
+		return err
+	}
+	return noneEmpty(c)
+}
+
+// noneEmpty refuses a flag that was given without saying anything: in a script that is a variable that was not set.
+func noneEmpty(c *cli.Context) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if _, text := f.(*cli.StringFlag); text && name != "run" && c.IsSet(name) && strings.TrimSpace(c.String(name)) == "" {
+			return &usageError{text: fmt.Sprintf("--%s is empty", name)}
+		}
+	}
+	return nil
 }
 
 func (k *call) remoteOptions(c *cli.Context) error {
