@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -148,17 +146,6 @@ func (p *program) writeJSON(doc any) error {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
-}
-
-// messageOf is an error as it is shown: joined errors on lines of their own, and a stop by the person in plain words.
-func messageOf(err error) string {
-	if errors.Is(err, ui.ErrAborted) {
-		return ui.ErrAborted.Error()
-	}
-	if errors.Is(err, context.Canceled) {
-		return "interrupted: " + strings.TrimSpace(err.Error())
-	}
-	return strings.TrimSpace(err.Error())
 }
 
 // knownVerb gives the verb if it is one.

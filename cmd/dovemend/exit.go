@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"dovemend/cmd/internal/ui"
 	"dovemend/remote"
@@ -12,6 +14,7 @@ import (
 	"dovemend/repair/apply"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -58,10 +61,9 @@ func judge(err error, verb string) verdict {
 	var ambiguous *repair.AmbiguousError
 	var noAccount *repair.NoAccountError
 	var notFound *store.NotFoundError
-	run := ""
-	if errors.As(err, &stopped) {
-		run = stopped.Run
-	}
+	var laterRun *repair.LaterRunError
+	var unseen *unseenError
+	var noRoom *snapshot.NoSpaceError
 	switch {
 	case err == nil:
 		return verdict{code: exitDone}
@@ -72,12 +74,31 @@ func judge(err error, verb string) verdict {
 		return verdict{exitUsage, help}
 	case errors.As(err, &end):
 		return verdict{end.code, end.hint}
-	case errors.Is(err, context.Canceled), errors.Is(err, ui.ErrAborted):
-		return verdict{exitInterrupted, afterStop(run, "the same command again; what was copied is not copied twice")}
-	case run != "":
-		return verdict{exitMidway, afterStop(run, help)}
+	case errors.As(err, &stopped) && stoppedByPerson(err):
+		return verdict{exitInterrupted, afterStop(stopped)}
+	case errors.As(err, &stopped):
+		return verdict{exitMidway, afterStop(stopped)}
+	case errors.As(err, &unseen):
+		hint := ui.Command("dovemend", "resume", "--run", unseen.run) + " looks at the result again, " + ui.Command("dovemend", "undo", "--run", unseen.run) + " takes it back"
+		if unseen.of != "" {
+			hint = ui.Command("dovemend", "resume", "--run", unseen.run) + " looks at the result again"
+		}
+		if stoppedByPerson(err) {
+			return verdict{exitInterrupted, hint}
+		}
+		return verdict{exitError, hint}
+	case stoppedByPerson(err):
+		return verdict{exitInterrupted, "the same command again; what was copied is not copied twice"}
+	case errors.As(err, &laterRun):
+		return verdict{exitUsage, ui.Command("dovemend", "undo", "--run", laterRun.Later) + ", then the same command again"}
 	case errors.Is(err, apply.ErrChanged):
 		return verdict{exitError, "close the mail programs that use this mailbox, then the same command again: it looks at everything anew"}
+	case errors.Is(err, plan.ErrNoCopy):
+		return verdict{exitError, "where the file named above changes all the time: dovemend processes --stop …, and close the mail programs; where it cannot be read: ask your hosting company to put its owner and mode right; then the same command again"}
+	case errors.Is(err, plan.ErrInTheWay):
+		return verdict{exitError, "move away by hand what is named above, then the same command again"}
+	case errors.As(err, &noRoom), localFull(err):
+		return verdict{exitError, "make room on this computer, or name a folder on a larger disk with --state-dir DIR; then the same command again"}
 	case errors.As(err, &nothing), errors.As(err, &elsewhere):
 		return verdict{exitUsage, "dovemend runs"}
 	case errors.Is(err, rundir.ErrLocked):
@@ -117,7 +138,7 @@ func judge(err error, verb string) verdict {
 	case errors.Is(err, remote.ErrNoSFTP):
 		return verdict{exitError, "sftp HOST, to see what the host answers; ask the hosting company to enable SFTP"}
 	case errors.Is(err, remote.ErrDisconnected):
-		return verdict{exitError, "the same command again: what was copied is not copied twice"}
+		return verdict{exitError, "the same command again; what was copied is not copied twice"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{exitError, "the same command again; with --verbose it tells what it waits for"}
 	case errors.Is(err, fs.ErrPermission):
@@ -126,10 +147,38 @@ func judge(err error, verb string) verdict {
 	return verdict{exitError, "the same command with --verbose, or " + help}
 }
 
-// afterStop is the hint where a run may have been left unfinished.
-func afterStop(run, otherwise string) string {
-	if run == "" {
-		return otherwise
+// stoppedByPerson tells whether ctrl-C, or leaving a question, is why it ended.
+func stoppedByPerson(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, ui.ErrAborted)
+}
+
+// localFull tells whether this computer's disk, quota or limit of a file's size is why something was not written. What the
+// host's disk says never comes as such an error.
+func localFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// afterStop is the hint where a run is left unfinished.
+func afterStop(e *repair.StoppedError) string {
+	resume, undo := ui.Command("dovemend", "resume", "--run", e.Run), ui.Command("dovemend", "undo", "--run", cmp.Or(e.Of, e.Run))
+	switch {
+	case errors.Is(e.Err, apply.ErrChanged) && e.Of != "":
+		return "close the mail programs that use this mailbox, then: " + undo + ", which looks at everything anew"
+	case errors.Is(e.Err, apply.ErrChanged):
+		return "close the mail programs that use this mailbox; then the same \"dovemend repair …\" command again does the rest, or " + undo + " takes back what was done"
+	case localFull(e.Err):
+		return "make room on this computer, then: " + goOn(e.Run, cmp.Or(e.Of, e.Run), e.Of != "")
+	case errors.Is(e.Err, remote.ErrFull):
+		return "make room on the host (empty a trash, delete what is not needed there), then: " + resume + "; nothing is lost meanwhile, the copy is on this computer"
 	}
-	return ui.Command("dovemend", "resume", "--run", run) + " finishes it, " + ui.Command("dovemend", "undo", "--run", run) + " takes it back"
+	return goOn(e.Run, cmp.Or(e.Of, e.Run), e.Of != "")
+}
+
+// goOn names the two ways to go on with a run that stopped midway.
+func goOn(run, back string, undo bool) string {
+	resume, takeBack := ui.Command("dovemend", "resume", "--run", run), ui.Command("dovemend", "undo", "--run", back)
+	if undo {
+		return resume + " finishes taking back, " + takeBack + " begins it anew"
+	}
+	return resume + " finishes it, " + takeBack + " takes it back"
 }

@@ -98,7 +98,7 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		ui.PrintVerification(k.out(), v)
 	}
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return &unseenError{run: r.ID(), err: err}
 	}
 	k.sayUndo(r.ID())
 	if !v.OK {

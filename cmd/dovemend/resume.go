@@ -9,12 +9,19 @@ import (
 	"dovemend/repair/rundir"
 )
 
+// canResume is what resume takes by its name: a run that stopped midway, or one that was applied but not looked at to its end.
+func canResume(m rundir.Meta) bool {
+	return m.Stage == rundir.StageApplying || m.Stage == rundir.StageApplied && m.Kind != rundir.KindBackup
+}
+
 func (p *program) resume() *cli.Command {
 	return &cli.Command{
 		Name:  "resume",
 		Usage: "finish a repair that stopped midway",
 		Description: "Reads the journal, sees on the host which steps were done, and does the rest of the same\n" +
-			"plan; where the mailbox has changed meanwhile, it is looked at anew.\n\n" +
+			"plan. Where a file of the rest has changed meanwhile it stops: then the repair itself, given\n" +
+			"again, looks at everything anew. A run that was applied, but whose result could not be looked\n" +
+			"at, is looked at again.\n\n" +
 			"Exit codes: 0 finished and verified; 1 error; 2 usage; 4 refused by the guard; 5 login or\n" +
 			"host key; 6 stopped midway again; 7 something is missing; 130 interrupted.",
 		Flags: join([]cli.Flag{runFlag("`ID` of the run to finish, or its beginning (default: the only one that stopped midway)")},
@@ -25,13 +32,16 @@ func (p *program) resume() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if !midway(l.Meta) {
+			if !canResume(l.Meta) {
 				return &endError{exitUsage, fmt.Sprintf("run %s has not stopped midway (it is %s)", l.ID, l.Meta.Stage), "dovemend runs"}
 			}
 			doc := &repairDocument{Remedy: l.Meta.Remedy}
 			k.doc = doc
 			if err := k.changeAgain(l, k.p.engine.Resume); err != nil {
 				return err
+			}
+			if l.Meta.Kind == rundir.KindUndo {
+				return nil
 			}
 			doc.Undo = ui.Command(k.again("undo", l.ID)...)
 			k.sayUndo(l.ID)

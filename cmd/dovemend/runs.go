@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,12 +19,30 @@ type runsDocument struct {
 	Runs     []listDocument `json:"runs"`
 }
 
+// listDocument is one run: what its run.json tells, and besides that.
 type listDocument struct {
 	rundir.Meta
-	Folder  string `json:"folder"`
-	Broken  string `json:"unreadable,omitempty"`
-	CanUndo bool   `json:"can_undo"`
-	Resume  bool   `json:"can_resume"`
+	listed
+}
+
+type listed struct {
+	Folder string `json:"folder"`
+	Broken string `json:"unreadable,omitempty"`
+	Undo   bool   `json:"can_undo"`
+	Resume bool   `json:"can_resume"`
+}
+
+// MarshalJSON writes both as one object. Without it the metadata's own method would stand for the whole.
+func (d listDocument) MarshalJSON() ([]byte, error) {
+	meta, err := json.Marshal(d.Meta)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := json.Marshal(d.listed)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(meta[:len(meta)-1], []byte{','}, rest[1:]), nil
 }
 
 func (p *program) runs() *cli.Command {
@@ -48,19 +68,19 @@ func doRuns(k *call) error {
 	}
 	t := ui.Table{Columns: []ui.Column{{Title: "RUN"}, {Title: "KIND"}, {Title: "STAGE"}, {Title: "ACCOUNT", Min: 12},
 		{Title: "MAILBOXES", Min: 9}, {Title: "REMEDY"}}}
-	var midway []string
+	var midway []rundir.Listed
 	for _, l := range all {
-		d := listDocument{Meta: l.Meta, Folder: l.Path}
+		d := listDocument{Meta: l.Meta, listed: listed{Folder: l.Path}}
 		if l.Err != nil {
 			d.ID, d.Broken = l.ID, l.Err.Error()
 			t.Row(l.ID, "?", "unreadable")
 		} else {
-			d.CanUndo, d.Resume = l.Meta.CanUndo(), l.Meta.Stage == rundir.StageApplying
+			d.Undo, d.Resume = l.Meta.CanUndo(), canResume(l.Meta)
 			t.Row(l.ID, string(l.Meta.Kind), string(l.Meta.Stage), nameOr(l.Meta.Address, string(l.Meta.MailRoot)),
 				strings.Join(l.Meta.Mailboxes, ", "), nameOr(l.Meta.Remedy, "-"))
 		}
-		if d.Resume {
-			midway = append(midway, l.ID)
+		if l.Err == nil && l.Meta.Stage == rundir.StageApplying {
+			midway = append(midway, l)
 		}
 		doc.Runs = append(doc.Runs, d)
 	}
@@ -71,8 +91,12 @@ func doRuns(k *call) error {
 	t.Print(k.out(), ui.Width(k.p.stdout))
 	k.say("")
 	k.say("Each is a folder in %s", k.opts.StateDir)
-	for _, id := range midway {
-		k.say("Run %s stopped midway: %s finishes it, %s takes it back.", id, ui.Command("dovemend", "resume", "--run", id), ui.Command("dovemend", "undo", "--run", id))
+	for _, l := range midway {
+		back := l.ID
+		if l.Meta.Kind == rundir.KindUndo {
+			back = l.Meta.Of
+		}
+		k.say("Run %s stopped midway: %s", l.ID, goOn(l.ID, back, l.Meta.Kind == rundir.KindUndo))
 	}
 	return nil
 }
@@ -115,6 +139,10 @@ func (k *call) findRun(fits func(rundir.Meta) bool, none string) (rundir.Listed,
 		choices[i] = ui.Choice{Label: l.ID, Hint: fmt.Sprintf("%s, %s, %s", nameOr(l.Meta.Address, string(l.Meta.MailRoot)), strings.Join(l.Meta.Mailboxes, ", "), l.Meta.Stage)}
 	}
 	n, err := k.ask.Select(k.ctx(), ui.Question{Title: "Which run?", Flag: "--run ID"}, choices, 0)
+	if errors.Is(err, ui.ErrNoTerminal) {
+		return null, &endError{exitUsage, fmt.Sprintf("there are %d runs that this could be about, the newest is %s", len(fit), fit[0].ID),
+			ui.Command("dovemend", k.verb, "--run", fit[0].ID) + ", or another one that dovemend runs lists"}
+	}
 	if err != nil {
 		return null, err
 	}

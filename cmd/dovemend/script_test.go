@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	sshhost.MaybeChild()
-	testscript.Main(m, map[string]func(){"dovemend": main})
+	testscript.Main(m, map[string]func(){"dovemend": main, "dovemend-quick": quickMain})
 }
 
 // TestScript runs the scripts: each is one verb as a person or a script of theirs would use it.

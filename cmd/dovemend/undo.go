@@ -86,7 +86,7 @@ func (k *call) changeAgain(l rundir.Listed, do func(context.Context, repair.Opti
 		ui.PrintVerification(k.out(), v)
 	}
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return &unseenError{run: r.ID(), of: doc.Of, err: err}
 	}
 	if !v.OK {
 		return &endError{exitMissing, "done, but the mailbox is not as promised", "dovemend runs"}

@@ -62,29 +62,47 @@ func Create(state string, m Meta) (*Dir, error) {
 			return nil, err
 		}
 		id := newID(now, newest(ids))
-		err = runs.Mkdir(id, 0o700)
+		m.ID, m.Created = id, now.Truncate(time.Second)
+		if m.Stage == "" {
+			m.Stage = StageNew
+		}
+		err = begin(state, runs, m)
 		if errors.Is(err, fs.ErrExist) && try < 20 {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("create run %s: %w", id, err)
+			return nil, err
 		}
 		d, err := openDir(state, runs, id)
 		if err != nil {
 			return nil, err
 		}
-		m.ID, m.Created = id, now.Truncate(time.Second)
-		if m.Stage == "" {
-			m.Stage = StageNew
-		}
-		if err := d.fill(m); err != nil {
-			return nil, errors.Join(err, d.Close())
-		}
-		if err := syncDir(runs, "."); err != nil {
-			return nil, errors.Join(err, d.Close())
-		}
+		d.meta = m
 		return d, nil
 	}
+}
+
+// begin makes a run's folder under another name, and gives it its own once it is complete: what is killed meanwhile leaves
+// no run that cannot be read.
+func begin(state string, runs *os.Root, m Meta) error {
+	if _, err := runs.Lstat(m.ID); err == nil {
+		return fmt.Errorf("create run %s: %w", m.ID, fs.ErrExist)
+	}
+	temp := "." + m.ID + ".new"
+	if err := runs.Mkdir(temp, 0o700); err != nil {
+		return fmt.Errorf("create run %s: %w", m.ID, err)
+	}
+	d, err := openDir(state, runs, temp)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.fill(m), d.Close()); err != nil {
+		return err
+	}
+	if err := runs.Rename(temp, m.ID); err != nil {
+		return fmt.Errorf("create run %s: %w", m.ID, err)
+	}
+	return syncDir(runs, ".")
 }
 
 // fill makes what every run's folder holds from the beginning.
@@ -94,7 +112,7 @@ func (d *Dir) fill(m Meta) error {
 			return fmt.Errorf("create run %s: %w", m.ID, err)
 		}
 	}
-	return d.SetMeta(m)
+	return d.WriteJSON(MetaFile, m)
 }
 
 // Open opens the run with this ID, the only one whose ID begins so, or for "latest" the newest.
