@@ -93,15 +93,22 @@ func (r *Run) openLog() error {
 	return nil
 }
 
-// lock takes the account's lock and the run's own.
+// lock takes the account's lock and the run's own, or none. An account is known by its host's key: where that is another
+// than when the run was made, the lock of either name is taken.
 func (r *Run) lock() error {
-	for _, take := range []func() (func() error, error){
-		func() (func() error, error) { return rundir.Lock(r.s.o.StateDir, r.dir.Meta().Key(), r.dir.ID()) },
-		r.dir.Lock,
-	} {
+	account := func(key string) func() (func() error, error) {
+		return func() (func() error, error) { return rundir.Lock(r.s.o.StateDir, key, r.dir.ID()) }
+	}
+	was, is := r.dir.Meta(), r.dir.Meta()
+	is.HostKey, is.Addr = r.s.host.Info().Fingerprint, r.s.host.Info().Addr
+	takes := []func() (func() error, error){account(was.Key())}
+	if is.Key() != was.Key() {
+		takes = append(takes, account(is.Key()))
+	}
+	for _, take := range append(takes, r.dir.Lock) {
 		release, err := take()
 		if err != nil {
-			return err
+			return errors.Join(err, r.unlock())
 		}
 		r.release = append(r.release, release)
 	}

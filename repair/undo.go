@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"dovemend/remote"
 	"dovemend/repair/apply"
@@ -48,7 +49,7 @@ func (r *Run) later() (string, error) {
 	}
 	m := r.dir.Meta()
 	for _, l := range all { // the newest first
-		if l.Err != nil || l.ID <= m.ID || l.Meta.Kind != rundir.KindRepair || !l.Meta.CanUndo() || l.Meta.Key() != m.Key() {
+		if l.Err != nil || l.ID <= m.ID || l.Meta.Kind != rundir.KindRepair || !l.Meta.CanUndo() || !sameAccount(l.Meta, m) {
 			continue
 		}
 		if slices.ContainsFunc(l.Meta.Mailboxes, func(name string) bool { return slices.Contains(m.Mailboxes, name) }) {
@@ -57,6 +58,13 @@ func (r *Run) later() (string, error) {
 	}
 	return "", nil
 }
+
+// sameAccount tells whether two runs worked on one account, also where the host has changed its key between them.
+func sameAccount(x, y rundir.Meta) bool {
+	return x.Key() == y.Key() || x.MailRoot == y.MailRoot && x.User == y.User && sameAddr(x.Addr, y.Addr)
+}
+
+func sameAddr(x, y string) bool { return x != "" && strings.EqualFold(x, y) }
 
 // Resume finishes a run that stopped midway: an interrupted repair, or an interrupted undo. The returned run is to be
 // verified and closed by the caller.
@@ -188,6 +196,11 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 		if err != nil {
 			return err
 		}
+		if attempt == 1 {
+			for _, note := range p.Notes {
+				r.s.rep.Warn(note)
+			}
+		}
 		r.plan, r.remedy = p, plan.Undo
 		if err := r.dir.WriteJSON(rundir.PlanFile, p); err != nil {
 			return err
@@ -209,13 +222,59 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 	}
 }
 
+// markUndone tells in run.json that a run is taken back. Where that was an undo itself, the run it had taken back stands
+// again; and an undo of the same run that had stopped midway has nothing left to finish.
 func (r *Run) markUndone(id string) error {
+	undone := func(m *rundir.Meta) { m.Stage, m.UndoneBy = rundir.StageUndone, r.ID() }
+	var was rundir.Meta
+	if err := r.update(id, func(m *rundir.Meta) { was = *m; undone(m) }); err != nil {
+		return err
+	}
+	if was.Kind == rundir.KindUndo {
+		return r.standAgain(was)
+	}
+	all, err := rundir.List(r.s.o.StateDir)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.Err == nil && l.ID != r.ID() && l.Meta.Kind == rundir.KindUndo && l.Meta.Of == id && l.Meta.Stage == rundir.StageApplying {
+			if err := r.update(l.ID, undone); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// standAgain gives the run that an undo had taken back the stage it had before.
+func (r *Run) standAgain(undo rundir.Meta) error {
+	dir, err := rundir.Open(r.s.o.StateDir, undo.Of)
+	if errors.Is(err, rundir.ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	replay, err := apply.ReadJournal(dir.Root(), rundir.JournalFile)
+	if err == nil && dir.Meta().UndoneBy == undo.ID {
+		err = dir.Update(func(m *rundir.Meta) {
+			m.Stage, m.UndoneBy = rundir.StageApplying, ""
+			if replay.Ended {
+				m.Stage = rundir.StageApplied
+			}
+		})
+	}
+	return errors.Join(err, dir.Close())
+}
+
+// update changes the run.json of another run of the account, whose lock this run holds.
+func (r *Run) update(id string, change func(*rundir.Meta)) error {
 	dir, err := rundir.Open(r.s.o.StateDir, id)
 	if err != nil {
 		return err
 	}
-	err = dir.Update(func(m *rundir.Meta) { m.Stage, m.UndoneBy = rundir.StageUndone, r.ID() })
-	return errors.Join(err, dir.Close())
+	return errors.Join(dir.Update(change), dir.Close())
 }
 
 // reopen connects to the host of a run and takes its locks.
@@ -225,7 +284,7 @@ func reopen(ctx context.Context, o Options, id string, rep Reporter) (*Run, erro
 		return nil, err
 	}
 	m := dir.Meta()
-	r, err := reconnect(ctx, o, m, rep)
+	r, err := reconnect(ctx, o, dir, rep)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -240,7 +299,8 @@ func reopen(ctx context.Context, o Options, id string, rep Reporter) (*Run, erro
 }
 
 // reconnect logs in as a run says it was made, and finds its account again.
-func reconnect(ctx context.Context, o Options, m rundir.Meta, rep Reporter) (*Run, error) {
+func reconnect(ctx context.Context, o Options, dir *rundir.Dir, rep Reporter) (*Run, error) {
+	m := dir.Meta()
 	if o.Remote.Target == "" {
 		o.Remote.Target = m.Target
 	}
@@ -250,9 +310,14 @@ func reconnect(ctx context.Context, o Options, m rundir.Meta, rep Reporter) (*Ru
 		return nil, err
 	}
 	info := s.host.Info()
-	if m.HostKey != "" && info.Fingerprint != "" && m.HostKey != info.Fingerprint || m.User != info.User {
+	// A host of the same name whose new key is known by now is the same one.
+	newKey := m.HostKey != "" && info.Fingerprint != "" && m.HostKey != info.Fingerprint
+	if newKey && !sameAddr(m.Addr, info.Addr) || m.User != info.User {
 		return nil, errors.Join(&OtherHostError{Run: m.ID, Was: m.User + "@" + m.Addr + " (" + m.HostKey + ")",
 			Is: info.User + "@" + info.Addr + " (" + info.Fingerprint + ")"}, s.Close())
+	}
+	if newKey {
+		s.rep.Warn(fmt.Sprintf("%s has another key than when run %s was made (%s, now %s); it is one you have accepted since", remote.Safe(info.Addr), m.ID, remote.Safe(m.HostKey), info.Fingerprint))
 	}
 	a, err := store.At(ctx, s.host.FS(ctx), m.MailRoot)
 	if err != nil {
@@ -262,11 +327,38 @@ func reconnect(ctx context.Context, o Options, m rundir.Meta, rep Reporter) (*Ru
 		return nil, errors.Join(fmt.Errorf("the mail root of run %s has moved: %w", m.ID, fs.ErrNotExist), s.Close())
 	}
 	a.Layout = m.Layout // an emptied folder may no longer tell it
-	boxes, err := s.Mailboxes(a)
+	boxes, err := s.mailboxesOf(a, dir)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return &Run{s: s, account: a, boxes: boxes}, nil
+}
+
+// mailboxesOf finds the mailboxes of a run by the folders its plan names: some may be gone from the host since, as where a
+// mail program has deleted an emptied mailbox.
+func (s *Session) mailboxesOf(a store.Account, dir *rundir.Dir) ([]store.Mailbox, error) {
+	var p plan.Plan
+	if err := dir.ReadJSON(rundir.PlanFile, &p); errors.Is(err, fs.ErrNotExist) {
+		return s.Mailboxes(a)
+	} else if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	var boxes []store.Mailbox
+	for _, name := range dir.Meta().Mailboxes {
+		i := slices.IndexFunc(p.Folders, func(f plan.Folder) bool { return f.Mailbox == name })
+		if i < 0 { // the plan has nothing to do in it
+			if m, err := a.Mailbox(name); err == nil {
+				boxes = append(boxes, m)
+			}
+			continue
+		}
+		m := store.Mailbox{Name: name, Storage: name, Dir: p.Folders[i].Path}
+		if k := slices.IndexFunc(a.Mailboxes, func(have store.Mailbox) bool { return have.Dir == m.Dir }); k >= 0 {
+			m.Storage = a.Mailboxes[k].Storage
+		}
+		boxes = append(boxes, m)
+	}
+	return boxes, nil
 }
 
 // Session is the connection the run works over; the caller closes it after the run.
