@@ -28,8 +28,12 @@ func (p *program) completion() *cli.Command {
 			"  zsh   . <(dovemend completion zsh)\n" +
 			"  fish  dovemend completion fish > ~/.config/fish/completions/dovemend.fish",
 		Subcommands: []*cli.Command{
-			shell("bash", "for bash", func(*cli.App) (string, error) { return bashCompletion, nil }),
-			shell("zsh", "for zsh", func(*cli.App) (string, error) { return zshCompletion, nil }),
+			shell("bash", "for bash", func(*cli.App) (string, error) {
+				return strings.Replace(bashCompletion, "VALUES\n", valueCases(`COMPREPLY=($(compgen -W "%s" -- "$cur"))`), 1), nil
+			}),
+			shell("zsh", "for zsh", func(*cli.App) (string, error) {
+				return strings.Replace(zshCompletion, "VALUES\n", valueCases("compadd -- %s"), 1), nil
+			}),
 			shell("fish", "for fish", fishCompletion),
 		},
 		Action: func(c *cli.Context) error {
@@ -43,12 +47,34 @@ func (p *program) completion() *cli.Command {
 
 func fishCompletion(app *cli.App) (string, error) {
 	s, err := app.ToFishCompletion()
-	return strings.TrimLeft(s, "\n"), err
+	s = strings.ReplaceAll(strings.TrimLeft(s, "\n"), "`", "")
+	for _, v := range flagValues {
+		s += fmt.Sprintf("complete -c dovemend -n '__fish_seen_subcommand_from wizard backup repair resume undo' -x -l %s -a '%s'\n", v[0], v[1])
+	}
+	return s, err
+}
+
+// flagValues are the flags that take one of a few words.
+var flagValues = [][2]string{
+	{"remedy", "drop-cache drop-index clear"}, {"accept-loss", "flags keywords uids messages"},
+	{"imap-tls", "tls starttls none"}, {"preauth", "auto off"}, {"verify", "auto full"},
+}
+
+// valueCases is what the scripts for bash and zsh do where such a flag stands before the word; do holds a %s for the words.
+func valueCases(do string) string {
+	var b strings.Builder
+	for _, v := range flagValues {
+		fmt.Fprintf(&b, "    --%s) "+do+"; return ;;\n", v[0], v[1])
+	}
+	return b.String()
 }
 
 const bashCompletion = `# dovemend: completion for bash
 _dovemend() {
   local cur=${COMP_WORDS[COMP_CWORD]} words=("${COMP_WORDS[@]:0:COMP_CWORD}") out
+  case ${COMP_WORDS[COMP_CWORD-1]} in
+VALUES
+  esac
   if [[ $cur == -* ]]; then words+=("$cur"); fi
   out=$("${words[@]}" --generate-bash-completion 2>/dev/null)
   COMPREPLY=($(compgen -W "$(printf '%s\n' "$out" | sed 's/:.*//')" -- "$cur"))
@@ -60,6 +86,9 @@ const zshCompletion = `#compdef dovemend
 _dovemend() {
   local -a opts
   local cur=${words[CURRENT]}
+  case ${words[CURRENT-1]} in
+VALUES
+  esac
   if [[ $cur == -* ]]; then
     opts=("${(@f)$(${words[@]:0:#words[@]-1} ${cur} --generate-bash-completion 2>/dev/null)}")
   else

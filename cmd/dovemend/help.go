@@ -81,8 +81,7 @@ func printVerbHelp(w io.Writer, c *cli.Command) {
 	var groups []string
 	flags := map[string][]string{}
 	for _, f := range c.Flags {
-		d, ok := f.(cli.DocGenerationFlag)
-		if !ok || slices.Contains(f.Names(), "generate-bash-completion") {
+		if slices.Contains(f.Names(), "generate-bash-completion") {
 			continue
 		}
 		group := "Flags"
@@ -98,7 +97,7 @@ func printVerbHelp(w io.Writer, c *cli.Command) {
 		if !slices.Contains(groups, group) {
 			groups = append(groups, group)
 		}
-		flags[group] = append(flags[group], flagHelp(f, d))
+		flags[group] = append(flags[group], flagHelp(f))
 	}
 	for _, g := range groups {
 		fmt.Fprintf(w, "\n%s:\n%s", g, strings.Join(flags[g], ""))
@@ -106,8 +105,20 @@ func printVerbHelp(w io.Writer, c *cli.Command) {
 }
 
 // flagHelp is one flag: its name with what it takes, and beneath it what it does.
-func flagHelp(f cli.Flag, d cli.DocGenerationFlag) string {
-	name, usage := "--"+f.Names()[0], d.GetUsage()
+func flagHelp(f cli.Flag) string {
+	const indent = "        "
+	name, usage := flagText(f)
+	return "  " + name + "\n" + ui.Wrap(indent+usage, helpWidth) + "\n"
+}
+
+// flagText gives a flag's name with what it takes, and what it does with its default and its variable.
+func flagText(f cli.Flag) (name, usage string) {
+	name = "--" + f.Names()[0]
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return name, ""
+	}
+	usage = d.GetUsage()
 	if before, rest, ok := strings.Cut(usage, "`"); ok {
 		if value, after, ok := strings.Cut(rest, "`"); ok {
 			name += " " + value
@@ -123,8 +134,7 @@ func flagHelp(f cli.Flag, d cli.DocGenerationFlag) string {
 	if e := d.GetEnvVars(); len(e) > 0 {
 		usage += " [$" + e[0] + "]"
 	}
-	const indent = "        "
-	return "  " + name + "\n" + ui.Wrap(indent+usage, helpWidth) + "\n"
+	return name, usage
 }
 
 // reflow joins the lines of each paragraph; indented lines stay as they are.

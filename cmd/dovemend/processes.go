@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,7 +114,12 @@ func describeProcess(p remote.Process) processDocument {
 
 func printProcesses(w io.Writer, all []processDocument) {
 	t := ui.Table{Columns: []ui.Column{{Title: "PID", Right: true}, {Title: "SERVICE"}, {Title: "ACCOUNT", Min: 10},
-		{Title: "CLIENT", Min: 8}, {Title: "DOING", Min: 6}, {Title: "TITLE", Min: 12}}}
+		{Title: "CLIENT", Min: 8}, {Title: "DOING", Min: 6}}}
+	// The title itself tells more only where it could not be taken apart.
+	titles := slices.ContainsFunc(all, func(p processDocument) bool { return p.Account == "" })
+	if titles {
+		t.Columns = append(t.Columns, ui.Column{Title: "TITLE", Min: 12})
+	}
 	for _, p := range all {
 		t.Row(strconv.Itoa(p.PID), p.Service, nameOr(p.Account, "-"), nameOr(p.Client, "-"), nameOr(p.Command, "-"), p.Title)
 	}
