@@ -3,7 +3,9 @@ package repair
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -108,7 +110,7 @@ func (s *Session) Accounts(ctx context.Context) ([]store.Account, error) {
 		return []store.Account{a}, nil
 	}
 	found, err := store.Search(ctx, fsys, s.searched())
-	if err != nil {
+	if err != nil && !(errors.Is(err, fs.ErrPermission) && len(found.Unreadable) > 0) {
 		return nil, err
 	}
 	tell := s.rep.Info

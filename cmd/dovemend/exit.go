@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -61,6 +63,7 @@ func judge(err error, verb string) verdict {
 	var ambiguous *repair.AmbiguousError
 	var noAccount *repair.NoAccountError
 	var notFound *store.NotFoundError
+	var badRoot *store.RootError
 	var laterRun *repair.LaterRunError
 	var unseen *unseenError
 	var noRoom *snapshot.NoSpaceError
@@ -117,6 +120,8 @@ func judge(err error, verb string) verdict {
 			code = exitUsage
 		}
 		return verdict{code, "dovemend accounts --host …; or --mail-root DIR with the directory that holds mailboxes/ or the Maildir"}
+	case errors.Is(err, store.ErrNoMail), errors.As(err, &badRoot):
+		return verdict{exitUsage, "dovemend accounts …, whose column MAIL ROOT shows what can be given as --mail-root"}
 	case errors.As(err, &notFound):
 		hint := "dovemend accounts --host …, which lists the mailboxes"
 		if len(notFound.Near) > 0 {
@@ -139,7 +144,9 @@ func judge(err error, verb string) verdict {
 		return verdict{exitError, "sftp HOST, to see what the host answers; ask the hosting company to enable SFTP"}
 	case errors.Is(err, remote.ErrDisconnected):
 		return verdict{exitError, "the same command again; what was copied is not copied twice"}
-	case errors.Is(err, context.DeadlineExceeded):
+	case unreachable(err):
+		return verdict{exitError, "ssh HOST, to see whether the host can be reached from here under this name and port; then the same command again"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return verdict{exitError, "the same command again; with --verbose it tells what it waits for"}
 	case errors.Is(err, fs.ErrPermission):
 		return verdict{exitError, "dovemend accounts --verbose …, to see what this login may read"}
@@ -150,6 +157,13 @@ func judge(err error, verb string) verdict {
 // stoppedByPerson tells whether ctrl-C, or leaving a question, is why it ended.
 func stoppedByPerson(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, ui.ErrAborted)
+}
+
+// unreachable tells whether no connection came about at all: a name that is not known, a port where nobody listens, no way.
+func unreachable(err error) bool {
+	var dial *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &name) || errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // localFull tells whether this computer's disk, quota or limit of a file's size is why something was not written. What the

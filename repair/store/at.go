@@ -13,6 +13,17 @@ import (
 // ErrNoMail: a directory that was said to be a mail root holds neither mailboxes/ nor cur/, new/ and tmp/.
 var ErrNoMail = errors.New("no mailboxes/ directory and no Maildir there")
 
+// RootError: what was said to be a mail root cannot be one.
+type RootError struct {
+	Root HostPath
+	Why  string
+}
+
+func (e *RootError) Error() string { return fmt.Sprintf("mail root %q: %s", e.Root, e.Why) }
+
+// Is makes it an [fs.ErrNotExist], whichever of the reasons it is.
+func (e *RootError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // mailReads is how many directories of one account are read.
 const mailReads = 200000
 
@@ -25,14 +36,15 @@ func At(ctx context.Context, fsys fs.FS, root HostPath) (Account, error) {
 	}
 	r := newReader(fsys, mailReads)
 	name, info, err := resolve(fsys, root.inFS())
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Account{}, &RootError{Root: root, Why: "there is no such directory on the host"}
+	case err != nil:
 		return Account{}, fmt.Errorf("mail root %q: %w", root, err)
-	}
-	if name == "." {
-		return Account{}, fmt.Errorf("mail root %q: leads to the root directory", root)
-	}
-	if !info.IsDir() {
-		return Account{}, fmt.Errorf("mail root %q: not a directory", root)
+	case name == ".":
+		return Account{}, &RootError{Root: root, Why: "it leads to the root directory"}
+	case !info.IsDir():
+		return Account{}, &RootError{Root: root, Why: "it is not a directory"}
 	}
 	a, err := r.upwards(ctx, name)
 	if err != nil {

@@ -54,7 +54,7 @@ func TestAtAcceptsPathsIntoAnAccount(t *testing.T) {
 		{"/loop/x", "circle"},
 		{"/d/file", "not a directory"},
 		{"/d/plain", "no mailboxes/ directory"},
-		{"/d/nowhere", "not exist"},
+		{"/d/nowhere", "no such directory"},
 	} {
 		a, err := At(context.Background(), fsys, tt.root)
 		switch {
