@@ -64,14 +64,13 @@ func (w *wizard) tellCommand(what string, args []string) {
 	w.tell("\n%s", what)
 	defer w.progress.Hold()()
 	ui.SayCommand(w.tty, "  ", args...)
-	ui.Say(w.tty, "")
 }
 
 // walk is the whole conversation.
 func (w *wizard) walk() error {
 	if !w.demo {
 		w.tell("This looks for the damage, copies the mailbox to this machine, and shows what can be done.\n" +
-			"Nothing on the host is changed before you have seen the plan and said yes. Ctrl-C ends it.\n")
+			"Nothing on the host is changed before you have seen the plan and said yes. Ctrl-C ends it.")
 	}
 	if err := w.chooseHost(); err != nil {
 		return err

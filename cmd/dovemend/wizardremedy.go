@@ -13,7 +13,6 @@ func (w *wizard) chooseRemedy(offers []repair.Offer) (*repair.Offer, error) {
 	w.progress.Done()
 	w.tell("\nWhat can be done:")
 	ui.PrintOffers(w.tty, offers)
-	w.tell("")
 	var possible []*repair.Offer
 	var choices []ui.Choice
 	preset := -1
@@ -29,7 +28,7 @@ func (w *wizard) chooseRemedy(offers []repair.Offer) (*repair.Offer, error) {
 		choices = append(choices, ui.Choice{Label: remedyLabel(*o), Hint: remedyHint(*o)})
 	}
 	if len(possible) == 0 {
-		w.tell("None of these has anything to do here.")
+		w.tell("\nNone of these has anything to do here.")
 		return nil, nil
 	}
 	choices = append(choices, ui.Choice{Label: "stop here; keep the copy and change nothing"})

@@ -135,6 +135,7 @@ func (f *Form) run(ctx context.Context, q Question, field huh.Field) error {
 	if f.Hold != nil {
 		defer f.Hold()()
 	}
+	fmt.Fprintln(f.Terminal.Out) // what is asked stands apart from what was said
 	if f.Terminal.Accessible {
 		return f.runPlain(ctx, q, field)
 	}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"dovemend/repair/rundir"
+)
+
+// documented gives, for each table of docs/scripting.md that lists fields, the fields; its key is the line that leads to it.
+func documented(t *testing.T) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/scripting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, lead, table := map[string][]string{}, "", ""
+	row := regexp.MustCompile("^\\| `([a-z_]+)` \\|")
+	for _, line := range strings.Split(string(b), "\n") {
+		switch m := row.FindStringSubmatch(line); {
+		case m != nil && table != "":
+			out[table] = append(out[table], m[1])
+		case line == "| Field | |":
+			table = lead
+			if _, twice := out[table]; twice {
+				t.Errorf("two tables follow %q", table)
+			}
+			out[table] = nil
+		case line != "" && !strings.HasPrefix(line, "|"):
+			lead, table = strings.Trim(line, "# :"), ""
+		}
+	}
+	return out
+}
+
+// fields gives the names a type has in JSON, those of the embedded types left out.
+func fields(x any) []string {
+	var out []string
+	t := reflect.TypeOf(x)
+	for i := range t.NumField() {
+		if f := t.Field(i); !f.Anonymous {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
+	tables := documented(t)
+	types := map[string][]any{
+		"Every document":             {envelope{}},
+		"`accounts`":                 {accountsDocument{}},
+		"Each account":               {accountDocument{}},
+		"Each mailbox of an account": {mailboxDocument{}},
+		"`processes`":                {processesDocument{}},
+		"Each process":               {processDocument{}},
+		"`backup`, `repair`, `wizard`, `resume`, `undo` and `demo` say what they worked on": {runDocument{}},
+		"`backup`":                             {backupDocument{}},
+		"The copy":                             {snapshotDocument{}},
+		"`repair`, `wizard`, `resume`, `undo`": {repairDocument{}},
+		"Each mailbox found":                   {diagnosisDocument{}},
+		"Each finding":                         {findingDocument{}},
+		"The plan":                             {planDocument{}},
+		"Each step":                            {stepDocument{}},
+		"Each cost":                            {costDocument{}},
+		"The verification":                     {verificationDocument{}},
+		"Each mailbox verified":                {verdictDocument{}},
+		"As `repair`, and":                     {demoDocument{}},
+		"`runs`":                               {runsDocument{}},
+		"Each run":                             {rundir.Meta{}, listed{}},
+		"`version`":                            {versionDocument{}},
+	}
+	for lead, all := range types {
+		var want []string
+		for _, x := range all {
+			want = append(want, fields(x)...)
+		}
+		got := tables[lead]
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: docs/scripting.md has %q, the program %q", lead, got, want)
+		}
+	}
+	for lead := range tables {
+		if _, ok := types[lead]; !ok {
+			t.Errorf("docs/scripting.md has a table after %q that no type of the program stands for", lead)
+		}
+	}
+}
+
+// keysOf collects the names of all objects in a JSON value.
+func keysOf(x any, into map[string]bool) {
+	switch x := x.(type) {
+	case map[string]any:
+		for k, v := range x {
+			into[k] = true
+			keysOf(v, into)
+		}
+	case []any:
+		for _, v := range x {
+			keysOf(v, into)
+		}
+	}
+}
+
+// TestWhatEachVerbWritesIsDocumented runs the verbs: what they write may differ from what their types say.
+func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
+	known := map[string]bool{}
+	for _, names := range documented(t) {
+		for _, n := range names {
+			known[n] = true
+		}
+	}
+	state := t.TempDir()
+	d, err := rundir.Create(state, rundir.Meta{Kind: rundir.KindRepair, Target: "h", Addr: "h:22", MailRoot: "/m", Address: "a@b", Layout: "mdbox", Stage: rundir.StageVerified})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for verb, c := range map[string]struct {
+		args []string
+		want []string // keys that have to be there
+	}{
+		"accounts":  {[]string{"--host", "h"}, []string{"accounts", "storage_name", "mailboxes_tree"}},
+		"processes": {[]string{"--host", "h", "--stop"}, []string{"processes", "stayed_away"}},
+		"backup":    {[]string{"--host", "h"}, []string{"snapshot", "fetched", "linked", "bytes_fetched"}},
+		"repair":    {[]string{"--host", "h", "--remedy", "drop-cache", "--apply"}, []string{"found", "severity", "plan", "steps", "verification", "file_notes", "notes", "undo"}},
+		"runs":      {[]string{"--state-dir", state}, []string{"state_dir", "id", "mail_root", "folder", "can_undo", "can_resume"}},
+		"version":   {nil, []string{"version", "go", "system"}},
+		"undo":      {[]string{"--host", "h"}, []string{"error", "hint"}},
+		"resume":    {[]string{"--host", "h"}, []string{"error", "hint"}},
+	} {
+		f := newFake()
+		f.verdict.FileNotes, f.verdict.Boxes[0].Notes = []string{"grown"}, []string{"1 more"}
+		args := append([]string{verb, "--json"}, c.args...)
+		var got map[string]any
+		_, out, errs := runQuiet(t, f, args...)
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Errorf("%s: %v in %q (%s)", verb, err, out, errs)
+			continue
+		}
+		keys := map[string]bool{}
+		keysOf(got, keys)
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			if !known[k] {
+				t.Errorf("%s: the field %q is not documented", verb, k)
+			}
+		}
+		for _, k := range append(c.want, "command", "exit") {
+			if !keys[k] {
+				t.Errorf("%s: there is no field %q in %s", verb, k, out)
+			}
+		}
+	}
+}
+
+// runQuiet is runFake for verbs some of which do not ask, and so have no --no-input.
+func runQuiet(t *testing.T, f *fake, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	if args[0] != "version" {
+		return runFake(t, f, args...)
+	}
+	var out, errs strings.Builder
+	p := &program{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, engine: f}
+	code = p.run(append([]string{"dovemend"}, args...))
+	return code, out.String(), errs.String()
+}
