@@ -4,25 +4,92 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dovemend/repair/store"
 )
 
 // Refresh brings a snapshot up to what src has now: it lists the source again, copies what has changed, is new, was torn
 // or unreadable, and compares by o.Verify the bytes of all files at or beneath o.Paths. Bytes that were replaced or whose file
 // is gone stay, in before/ and the manifest's Earlier. It gives the changes against the snapshot as it was. When it
 // fails, or is killed, the snapshot is as it was, or as it is afterwards, and nothing between.
+//
+// The local bytes at or beneath o.Paths are hashed too, and those that are not what the manifest says are fetched anew
+// and told as changed: a file may be a link to one that older snapshots share, and be written to by hand.
 func (s *Snapshot) Refresh(ctx context.Context, src Source, o Options) (changed []Change, err error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("refresh snapshot: %w", err)
 	}
 	next := s.m
 	next.Earlier = slices.Clone(s.m.Earlier)
-	w := &work{copier: newCopier(s.root, src, o.Reporter), o: o, m: &next, orig: s.m.Entries}
+	next.Entries = slices.Clone(s.m.Entries)
+	damaged, err := s.damaged(ctx, o.Paths)
+	if err != nil {
+		return nil, fmt.Errorf("refresh snapshot: %w", err)
+	}
+	for _, i := range damaged {
+		next.Entries[i].SHA256 = "" // as if it had never been copied
+	}
+	was := s.m.Entries
+	w := &work{copier: newCopier(s.root, src, o.Reporter), o: o, m: &next, orig: slices.Clone(next.Entries)}
 	if err := w.refresh(ctx, s); err != nil {
 		_ = clearIncoming(s.root)
 		return nil, fmt.Errorf("refresh snapshot: %w", err)
 	}
-	return Compare(w.orig, s.m.Entries), nil
+	return withDamaged(Compare(w.orig, s.m.Entries), was, damaged, s), nil
+}
+
+// damaged hashes the local bytes of the entries at or beneath the paths, and gives the places of those that are not what
+// the manifest says.
+func (s *Snapshot) damaged(ctx context.Context, paths []store.RelPath) ([]int, error) {
+	if err := rollForward(s.root); err != nil {
+		return nil, err
+	}
+	bad := make([]bool, len(s.m.Entries))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for i := range s.m.Entries {
+		e := &s.m.Entries[i]
+		if !e.hasBytes() || !beneath(paths, e.Path) {
+			continue
+		}
+		g.Go(func() error {
+			sum, err := hashLocal(gctx, s.root, filePath(e), e.Size)
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			bad[i] = err != nil || sum != e.SHA256
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var places []int
+	for i := range bad {
+		if bad[i] {
+			places = append(places, i)
+		}
+	}
+	return places, nil
+}
+
+// withDamaged adds to the changes the files whose local bytes were damaged, and which the host has as ever.
+func withDamaged(changes []Change, was []Entry, damaged []int, s *Snapshot) []Change {
+	told := map[store.RelPath]bool{}
+	for _, c := range changes {
+		told[c.Path] = true
+	}
+	for _, i := range damaged {
+		if now, ok := s.Entry(was[i].Path); ok && !told[was[i].Path] {
+			changes = append(changes, Change{Path: was[i].Path, Kind: Content, Old: was[i], New: now})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(string(a.Path), string(b.Path)) })
+	return changes
 }
 
 func (w *work) refresh(ctx context.Context, s *Snapshot) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,42 @@ func TestRefreshTakesWhatChangedAndKeepsWhatWas(t *testing.T) {
 	same(t, h, again)
 	if changed, err := s.Refresh(context.Background(), h, Options{}); err != nil || len(changed) > 0 {
 		t.Errorf("nothing changed, and Refresh says %q, %v", kinds(changed), err)
+	}
+}
+
+func TestRefreshFetchesAgainWhatIsDamagedOnTheLocalDisk(t *testing.T) {
+	for _, verify := range []string{"", "listing"} {
+		h := newHost("flipped", "short", "lost", "whole")
+		first := take(t, h, newDir(t), Options{})
+		s := take(t, h, newDir(t), Options{Previous: first})
+		write := func(s *Snapshot, name, data string) {
+			f, err := s.root.OpenFile("files/"+name, os.O_WRONLY|os.O_TRUNC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.WriteString(data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(first, "flipped", "BYTES of flipped") // the same file as in s, where links can be made
+		write(s, "flipped", "BYTES of flipped")
+		write(s, "short", "bytes")
+		if err := s.root.Remove("files/lost"); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := s.Refresh(context.Background(), h, Options{Verify: verify, Paths: []store.RelPath{"flipped", "short", "lost", "whole"}})
+		want := []string{"content flipped", "content lost", "content short"}
+		if got := kinds(changed); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+		same(t, h, s)
+		if err := s.Check(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if b, err := first.root.ReadFile("files/flipped"); err != nil || string(b) != "BYTES of flipped" {
+			t.Errorf("the older snapshot's file was written to: %q, %v", b, err)
+		}
 	}
 }
 
