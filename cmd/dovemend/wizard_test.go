@@ -35,7 +35,9 @@ func talk(t *testing.T, f *fake, args []string, pairs ...string) (code int, scre
 	}
 	var mu sync.Mutex
 	var seen bytes.Buffer
+	allSeen := make(chan struct{})
 	go func() {
+		defer close(allSeen)
 		b := make([]byte, 4096)
 		for {
 			n, err := master.Read(b)
@@ -75,8 +77,11 @@ func talk(t *testing.T, f *fake, args []string, pairs ...string) (code int, scre
 		t.Fatalf("it never ended; on the screen:\n%s", look())
 	}
 	close(ended)
-	time.Sleep(20 * time.Millisecond) // the reader takes what is left
 	slave.Close()
+	select {
+	case <-allSeen:
+	case <-time.After(time.Second): // a question that was interrupted still holds the terminal
+	}
 	return code, look()
 }
 

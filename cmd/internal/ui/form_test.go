@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/term"
 )
 
 // person is somebody at a terminal of 80 by 24.
@@ -55,7 +56,7 @@ func newPerson(t *testing.T) *person {
 
 // sees waits until the text stands on the screen.
 func (p *person) sees(text string) {
-	for range 500 {
+	for range 1500 {
 		p.mu.Lock()
 		s := p.seen.String()
 		i := strings.Index(s[p.past:], text)
@@ -74,6 +75,16 @@ func (p *person) types(s string) {
 	if _, err := p.terminal.WriteString(s); err != nil {
 		p.t.Error(err)
 	}
+}
+
+// state is the mode of the program's side, by its descriptor.
+func (p *person) state(fd int) term.State {
+	s, err := term.GetState(fd)
+	if err != nil {
+		p.t.Error(err)
+		return term.State{}
+	}
+	return *s
 }
 
 func (p *person) screen() string {
@@ -173,9 +184,16 @@ func TestTypeNameTakesNothingButTheName(t *testing.T) {
 
 func TestSecretIsNotShown(t *testing.T) {
 	both(t, func(t *testing.T, p *person, f *Form, plain bool) {
+		fd := int(p.program.Fd())
+		before := p.state(fd)
 		go func() {
 			p.sees("Password:")
-			time.Sleep(50 * time.Millisecond) // the echo goes off after the question is shown
+			for range 1500 { // the echo goes off after the question is shown
+				if p.state(fd) != before {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
 			p.types("s3cret" + map[bool]string{true: "\n", false: "\r"}[plain])
 		}()
 		got, err := f.Secret(soon(t), Question{Title: "Password:"})
