@@ -22,6 +22,7 @@ type stopper struct {
 
 // watchSignals gives a context that ends with the first SIGINT, SIGTERM or SIGHUP.
 func watchSignals(parent context.Context, stderr io.Writer) (context.Context, *stopper) {
+	ignoreSizeLimit()
 	ctx, cancel := context.WithCancel(parent)
 	s := &stopper{cancel: cancel, signals: make(chan os.Signal, 2), done: make(chan struct{})}
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -43,7 +44,7 @@ func (s *stopper) watch(stderr io.Writer) {
 			for _, f := range restore {
 				f()
 			}
-			fmt.Fprintln(stderr, "\nended at once; the run's journal is kept: dovemend runs")
+			fmt.Fprintln(stderr, "\nended at once; the run's journal is kept\nnext: dovemend runs, which tells how to go on")
 			os.Exit(exitInterrupted)
 		}
 		if acting {
