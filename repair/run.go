@@ -191,7 +191,7 @@ func (r *Run) Snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapshot, error) {
 	o := r.options(paths)
 	r.takeOver(paths)
-	previous, closePrevious := r.previous()
+	previous, closePrevious := r.previous(paths)
 	defer closePrevious()
 	o.Previous = previous
 	root, err := r.dir.SnapshotRoot()
@@ -256,33 +256,43 @@ func (r *Run) takeOverFrom(id string, paths []store.RelPath) (done bool, err err
 	return err == nil, err
 }
 
-// previous opens the last complete snapshot of this account, if there is one that can be read.
-func (r *Run) previous() (*snapshot.Snapshot, func()) {
-	none := func() {}
-	dir, err := rundir.LatestSnapshot(r.s.o.StateDir, r.dir.Meta().Key())
-	if err != nil {
-		if !errors.Is(err, rundir.ErrNoRun) {
-			r.log.Warn("no earlier snapshot to build on", "error", err)
+// previousLooks is how many earlier snapshots are looked at for one that holds all that is to be copied.
+const previousLooks = 32
+
+// previous opens the last complete snapshot of this account that can be read, and where that is one of less than is to be
+// copied now, as after the repair of one mailbox, also the last one of all of it.
+func (r *Run) previous(paths []store.RelPath) ([]*snapshot.Snapshot, func()) {
+	var all []*snapshot.Snapshot
+	var closers []func()
+	closeAll := func() {
+		for _, f := range closers {
+			f()
 		}
-		return nil, none
 	}
-	if dir.ID() == r.dir.ID() {
-		_ = dir.Close()
-		return nil, none
-	}
-	root, err := dir.SnapshotRoot()
+	runs, err := rundir.Snapshots(r.s.o.StateDir, r.dir.Meta().Key())
 	if err != nil {
-		_ = dir.Close()
-		return nil, none
+		r.log.Warn("no earlier snapshot to build on", "error", err)
 	}
-	closeBoth := func() { _ = root.Close(); _ = dir.Close() }
-	s, err := snapshot.Open(root)
-	if err != nil {
-		r.log.Warn("the earlier snapshot cannot be read", "run", dir.ID(), "error", err)
-		closeBoth()
-		return nil, none
+	for _, l := range runs[:min(len(runs), previousLooks)] {
+		if l.ID == r.ID() {
+			continue
+		}
+		s, closeIt, err := r.bytesOf(l.ID)
+		if err != nil {
+			r.log.Warn("the earlier snapshot cannot be read", "run", l.ID, "error", err)
+			continue
+		}
+		covers := s.Manifest().Covers(paths)
+		if len(all) > 0 && !covers {
+			closeIt()
+			continue
+		}
+		all, closers = append(all, s), append(closers, closeIt)
+		if covers {
+			break
+		}
 	}
-	return s, closeBoth
+	return all, closeAll
 }
 
 // open opens the run's snapshot again.

@@ -1,9 +1,6 @@
 package rundir
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Listed is one run as [List] finds it.
 type Listed struct {
@@ -49,7 +46,8 @@ func List(state string) ([]Listed, error) {
 	return all, nil
 }
 
-// Snapshots gives the runs on the account with this key (see [Meta.Key]) whose snapshot is complete, newest first.
+// Snapshots gives the runs on the account with this key (see [Meta.Key]) whose snapshot is complete, newest first: what an
+// incremental backup builds on.
 func Snapshots(state, key string) ([]Listed, error) {
 	all, err := List(state)
 	if err != nil {
@@ -62,19 +60,4 @@ func Snapshots(state, key string) ([]Listed, error) {
 		}
 	}
 	return fit, nil
-}
-
-// LatestSnapshot opens the newest run on the account with this key whose snapshot is complete: what an incremental
-// backup builds on. [ErrNoRun] where there is none. The caller closes it.
-func LatestSnapshot(state, key string) (*Dir, error) {
-	fit, err := Snapshots(state, key)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range fit {
-		if d, err := Open(state, l.ID); err == nil {
-			return d, nil
-		}
-	}
-	return nil, fmt.Errorf("previous snapshot of this account: %w", ErrNoRun)
 }

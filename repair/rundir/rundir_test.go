@@ -182,7 +182,7 @@ func TestListIsNewestFirstAndToleratesDamage(t *testing.T) {
 	}
 }
 
-func TestLatestSnapshotIsTheNewestCompleteOneOfTheSameAccount(t *testing.T) {
+func TestSnapshotsAreTheCompleteOnesOfTheSameAccountNewestFirst(t *testing.T) {
 	state := t.TempDir()
 	a := Meta{Addr: "h:22", HostKey: "SHA256:k", MailRoot: "/home/u/mail"}
 	b := a
@@ -200,16 +200,15 @@ func TestLatestSnapshotIsTheNewestCompleteOneOfTheSameAccount(t *testing.T) {
 	write("20200103-000000-0001", a, StageNew)
 	write("20200104-000000-0001", b, StageVerified)
 	a.Addr = "alias:22" // the same host key: the same host
-	d, err := LatestSnapshot(state, a.Key())
+	fit, err := Snapshots(state, a.Key())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
-	if d.ID() != "20200102-000000-0001" {
-		t.Errorf("got %s", d.ID())
+	if len(fit) != 2 || fit[0].ID != "20200102-000000-0001" || fit[1].ID != "20200101-000000-0001" {
+		t.Errorf("got %+v", fit)
 	}
-	if _, err := LatestSnapshot(state, Meta{Addr: "x"}.Key()); !errors.Is(err, ErrNoRun) {
-		t.Errorf("unknown account: %v", err)
+	if fit, err := Snapshots(state, Meta{Addr: "x"}.Key()); err != nil || len(fit) != 0 {
+		t.Errorf("unknown account: %v, %v", fit, err)
 	}
 }
 

@@ -68,3 +68,11 @@ func beneath(paths []store.RelPath, p store.RelPath) bool {
 	}
 	return false
 }
+
+// Covers reports whether the snapshot was asked for all that lies at or beneath the paths; none stand for the whole mail root.
+func (m *Manifest) Covers(paths []store.RelPath) bool {
+	if len(paths) == 0 {
+		paths = []store.RelPath{"."}
+	}
+	return !slices.ContainsFunc(paths, func(p store.RelPath) bool { return !beneath(m.Paths, p) })
+}

@@ -13,11 +13,20 @@ import (
 	"dovemend/repair/store"
 )
 
-// link takes unchanged files from the previous snapshot. Those that were changed near the time it was taken are hashed on
-// the host first, and fetched where it cannot hash.
+// link takes unchanged files from the previous snapshots.
 func (t *taking) link(ctx context.Context, have []bool) error {
-	prev := t.o.Previous
-	if prev == nil || prev.m.Root != t.m.Root {
+	for _, prev := range t.o.Previous {
+		if err := t.linkFrom(ctx, prev, have); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkFrom takes unchanged files from one snapshot. Those that were changed near the time it was taken are hashed on the
+// host first, and fetched where it cannot hash.
+func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) error {
+	if prev.m.Root != t.m.Root {
 		return nil
 	}
 	var sure, unsure []int

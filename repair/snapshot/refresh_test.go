@@ -69,7 +69,7 @@ func TestRefreshFetchesAgainWhatIsDamagedOnTheLocalDisk(t *testing.T) {
 	for _, verify := range []string{"", "listing"} {
 		h := newHost("flipped", "short", "lost", "whole")
 		first := take(t, h, newDir(t), Options{})
-		s := take(t, h, newDir(t), Options{Previous: first})
+		s := take(t, h, newDir(t), Options{Previous: []*Snapshot{first}})
 		write := func(s *Snapshot, name, data string) {
 			f, err := s.root.OpenFile("files/"+name, os.O_WRONLY|os.O_TRUNC, 0)
 			if err != nil {

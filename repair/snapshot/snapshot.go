@@ -130,7 +130,7 @@ type Options struct {
 	Layout  store.Layout
 
 	Paths    []store.RelPath // what to copy, default all; for Refresh: what to hash on the host again, default all
-	Previous *Snapshot       // an earlier one of the same account, whose unchanged files are linked; may be nil
+	Previous []*Snapshot     // earlier ones of the same account, whose unchanged files are linked; the first that has a file counts
 	Verify   string          // "" or "auto": hash on the host where it can; "full": read everything again; "listing": list again only
 	Parallel int             // files in flight, default 32
 	Reporter Reporter        // may be nil

@@ -208,7 +208,7 @@ func BenchmarkTake(b *testing.B) {
 				b.StartTimer()
 				o := Options{Root: "/m", Verify: "listing"}
 				if linked {
-					o.Previous = previous
+					o.Previous = []*Snapshot{previous}
 				}
 				s := take(b, diskSource(dir, nil), dst, o)
 				if linked && s.Stats().Linked != 10000 {
