@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -141,12 +143,32 @@ func (p *program) writeJSON(doc any) error {
 	if err := enc.Encode(doc); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
-	if _, err := p.stdout.Write(b.Bytes()); err != nil {
+	if _, err := p.stdout.Write(escapeUnprintable(b.Bytes())); err != nil {
 		p.exit = exitError
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
 }
+
+// escapeUnprintable escapes in a JSON text what a terminal would obey or not show: package json leaves DEL, the control
+// characters from U+0080 on, and what turns the direction of writing as they are. They can only be within strings.
+func escapeUnprintable(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || r >= ' ' && r < 0x7f || printableJSON(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func printableJSON(r rune) bool { return ui.Safe(string(r)) == string(r) }
 
 // knownVerb gives the verb if it is one.
 func knownVerb(p *program, verb string) string {
