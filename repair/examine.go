@@ -59,6 +59,7 @@ func facts(rep *check.Report) plan.Facts {
 	o := rep.NoIndex
 	f.AfterDropIndex = plan.Afterwards{Messages: max(c.Messages-o.Gone, 0), LosesFlags: o.Flags, LosesKeywords: o.Keywords,
 		LosesUIDs: o.UIDs, Why: o.Why}
+	f.LeftAloneLoses = rep.AsIs.Loses()
 	return f
 }
 

@@ -167,6 +167,10 @@ func (b *builder) mailbox(m store.Mailbox) error {
 	} else {
 		b.p.Costs = append(b.p.Costs, Costs(b.in.Remedy, b.in.Account.Layout, f)...)
 	}
+	if f.LeftAloneLoses && (b.in.Remedy == DropCache || len(b.p.Steps) == before) {
+		promise.Messages, promise.Flags, promise.UIDs = -1, false, false
+		b.note("in %s this leaves the damage that was found as it is, and Dovecot loses by it when the mailbox is opened", safe(m.Name))
+	}
 	for _, s := range b.p.Steps[before:] {
 		promise.Gone = append(promise.Gone, s.Path)
 	}

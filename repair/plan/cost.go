@@ -44,6 +44,8 @@ type Facts struct {
 	Flagged        int        `json:"flagged"`   // with any system flag
 	Keyworded      int        `json:"keyworded"` // with any keyword
 	AfterDropIndex Afterwards `json:"after_drop_index"`
+	// LeftAloneLoses: as long as its index files stay as they are, Dovecot loses something the next time it opens the mailbox.
+	LeftAloneLoses bool `json:"left_alone_loses,omitempty"`
 }
 
 // Afterwards foretells the mailbox as Dovecot would show it after its index was dropped.

@@ -84,6 +84,8 @@ func (p Promise) words() string {
 	switch {
 	case p.Messages >= 0:
 		w = append(w, count(p.Messages, "message"))
+	case !p.Flags && !p.UIDs:
+		return "not foretold"
 	default:
 		w = append(w, "messages not foretold")
 	}

@@ -25,7 +25,11 @@ func PrintVerification(w io.Writer, v *repair.Verification) {
 		say("IMAP: not looked at%s", because(v.IMAPNot))
 	}
 	for _, b := range v.Boxes {
-		say("IMAP (%s): %s", Way(v.IMAP), boxLine(b))
+		if b.Messages < 0 || v.IMAP == "" { // this one was not looked at
+			say("%s", boxLine(b))
+		} else {
+			say("IMAP (%s): %s", Way(v.IMAP), boxLine(b))
+		}
 		for _, p := range b.Problems {
 			say("  %s", p)
 		}
