@@ -52,11 +52,27 @@ func (r *Run) later() (string, error) {
 		if l.Err != nil || l.ID <= m.ID || l.Meta.Kind != rundir.KindRepair || !l.Meta.CanUndo() || !sameAccount(l.Meta, m) {
 			continue
 		}
-		if slices.ContainsFunc(l.Meta.Mailboxes, func(name string) bool { return slices.Contains(m.Mailboxes, name) }) {
-			return l.ID, nil
+		if !slices.ContainsFunc(l.Meta.Mailboxes, func(name string) bool { return slices.Contains(m.Mailboxes, name) }) {
+			continue
+		}
+		if changed, err := r.changedBy(l); err != nil || changed {
+			return l.ID, err
 		}
 	}
 	return "", nil
+}
+
+// changedBy tells whether another run has, by its plan and journal, changed anything: one that had nothing to do is applied too.
+func (r *Run) changedBy(l rundir.Listed) (bool, error) {
+	dir, err := rundir.Open(r.s.o.StateDir, l.ID)
+	if err != nil {
+		return false, err
+	}
+	var p plan.Plan
+	err = dir.ReadJSON(rundir.PlanFile, &p)
+	replay, journalErr := apply.ReadJournal(dir.Root(), rundir.JournalFile)
+	err = errors.Join(err, journalErr, dir.Close())
+	return len(p.Steps) > 0 && (replay.Plan == "" || replay.Changed()), err
 }
 
 // sameAccount tells whether two runs worked on one account, also where the host has changed its key between them.

@@ -22,6 +22,15 @@ func TestUndoBringsBackAMailboxWhoseFolderIsGone(t *testing.T) {
 	b.same("after the undo", before)
 }
 
+func TestARunThatChangedNothingStandsInNoUndosWay(t *testing.T) {
+	b := newBench(t)
+	before := b.tree()
+	first := b.clear("INBOX")
+	b.clear("INBOX") // it is empty
+	b.undo(first)
+	b.same("after the undo", before)
+}
+
 func TestUndoTellsOfWhatItSetsAside(t *testing.T) {
 	b := newBench(t)
 	run := b.clear("INBOX")
