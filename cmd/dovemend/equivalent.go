@@ -116,14 +116,22 @@ func (k *call) again(verb, run string) []string {
 }
 
 // goesOn finds the commands in a hint that go on with a run.
-var goesOn = regexp.MustCompile(`dovemend (resume|undo) --run (\S+?)([,;]|\s|$)`)
+var goesOn = regexp.MustCompile(`dovemend (resume|undo) --run ([0-9A-Za-z-]+)`)
 
 // complete makes the commands in a hint ones that find the same host and the same runs as this one did.
 func (k *call) complete(hint string) string {
-	hint = goesOn.ReplaceAllStringFunc(hint, func(s string) string {
-		m := goesOn.FindStringSubmatch(s)
-		return ui.Command(k.again(m[1], m[2])...) + m[3]
-	})
+	var b strings.Builder
+	from := 0
+	for _, m := range goesOn.FindAllStringSubmatchIndex(hint, -1) {
+		b.WriteString(hint[from:m[0]])
+		verb, run := hint[m[2]:m[3]], hint[m[4]:m[5]]
+		if from = m[5]; strings.HasPrefix(hint[from:], " --") { // it has its flags already
+			b.WriteString(hint[m[0]:from])
+			continue
+		}
+		b.WriteString(ui.Command(k.again(verb, run)...))
+	}
+	hint = b.String() + hint[from:]
 	if args := k.stateArgs(); args != nil && hint == "dovemend runs" {
 		hint += " " + ui.Command(args...)
 	}

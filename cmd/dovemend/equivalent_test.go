@@ -32,3 +32,13 @@ func TestHintsNameTheSameHostAndTheSameRuns(t *testing.T) {
 		}
 	}
 }
+
+func TestHintsAreCompletedOnce(t *testing.T) {
+	f := newFake()
+	f.verdict = &repair.Verification{Files: []string{"dovecot.index is missing"}}
+	state := t.TempDir()
+	code, _, errs := runFake(t, f, "repair", "--host", "h", "--remedy", "drop-cache", "--apply", "--state-dir", state)
+	if code != exitMissing || strings.Count(errs, "--state-dir") != 1 {
+		t.Errorf("code %d\n%s", code, errs)
+	}
+}
