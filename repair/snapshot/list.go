@@ -18,6 +18,9 @@ const (
 	maxDepth   = 64        // components of a path
 )
 
+// maxListedText bounds the names, link targets and errors of one listing together, in bytes: 170 for each of the most entries.
+var maxListedText int64 = 512 << 20
+
 // list asks the source for its entries and keeps those that can be, sorted by path. What the host says is checked
 // here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).
 func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Entry, refused []Refused, err error) {
@@ -27,12 +30,13 @@ func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Ent
 		}
 	}
 	aside := slices.ContainsFunc(paths, func(p store.RelPath) bool { return beneath([]store.RelPath{asideDir}, p) })
-	seen := 0
+	seen, text := 0, int64(0)
 	err = src.List(ctx, paths, func(e Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if seen++; seen > maxListed {
+		text += int64(len(e.Path) + len(e.Link) + len(e.Err))
+		if seen++; seen > maxListed || text > maxListedText {
 			return ErrTooMany
 		}
 		if why := impossible(&e); why != "" {

@@ -401,3 +401,19 @@ func TestDirectoriesAndFilesAreForTheUserAlone(t *testing.T) {
 		t.Errorf("%v, %v", i.Mode(), err)
 	}
 }
+
+func TestListingOfEndlesslyLongNamesIsCutOff(t *testing.T) {
+	defer func(n int64) { maxListedText = n }(maxListedText)
+	maxListedText = 9_500
+	h := newHost()
+	for i := range 10 {
+		h.link(fmt.Sprintf("link%d", i), strings.Repeat("x", 900))
+	}
+	if _, err := Take(context.Background(), h, newDir(t), Options{}); err != nil {
+		t.Fatalf("9 KB of text: %v", err)
+	}
+	h.link("one more", strings.Repeat("x", 900))
+	if _, err := Take(context.Background(), h, newDir(t), Options{}); !errors.Is(err, ErrTooMany) {
+		t.Errorf("got %v", err)
+	}
+}
