@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
@@ -105,8 +106,9 @@ func (r *Run) login() (*look, string) {
 		cfg.Dial = r.s.host.DialTCP
 		l.how += " through SSH"
 	}
+	ask := sync.OnceValues(o.Password) // a broken mailbox may need many connections, and a person may be asked
 	l.dial = func(ctx context.Context) (*imap.Client, error) {
-		password, err := o.Password()
+		password, err := ask()
 		if err != nil {
 			return nil, fmt.Errorf("get the IMAP password: %w", err)
 		}
