@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,6 +24,9 @@ type program struct {
 	exit           int
 }
 
+// setVersion tells package repair, once, which program it is in.
+var setVersion = sync.OnceFunc(func() { repair.Version = versionText() })
+
 // run is the whole command; it gives the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, engine: realEngine{}}
@@ -30,7 +34,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func (p *program) run(args []string) int {
-	repair.Version = versionText()
+	setVersion()
 	dropEmptyVariables()
 	ctx, stop := watchSignals(context.Background(), p.stderr)
 	defer stop.close()

@@ -161,32 +161,30 @@ func TestMailboxThatChangesAllTheTimeIsLeftAlone(t *testing.T) {
 
 // TestHostWithoutRoomDuringUndo has the host refuse what is written, as a full quota does.
 func TestHostWithoutRoomDuringUndo(t *testing.T) {
-	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.ENOSPC} {
-		for _, op := range []string{"write", "open"} {
-			t.Run(errno.Error()+" at "+op, func(t *testing.T) {
-				var full atomic.Bool
-				var writes atomic.Int32
-				d := newBadDay(t, "sdbox", 40, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(o, path string) error {
-					if full.Load() && o == op && strings.Contains(path, ".dovemend-") && writes.Add(1) > 10 {
-						return errno
-					}
-					return nil
-				}}})
-				before := d.tree()
-				d.want(0, "repair", clearIt)
-				full.Store(true)
-				d.want(6, "undo", nil, `stopped after \d+ of \d+ steps`, "the disk or the quota may be full",
-					"next: make room on the host .* dovemend resume --run [0-9a-f-]+.*; nothing is lost")
-				if left, _ := filepath.Glob(filepath.Join(d.h.MailRoot(), inboxFolder, ".dovemend-*")); len(left) > 0 {
-					t.Errorf("half a file takes up room: %q", left)
+	for op, errno := range map[string]syscall.Errno{"write": syscall.EDQUOT, "open": syscall.ENOSPC} {
+		t.Run(errno.Error()+" at "+op, func(t *testing.T) {
+			var full atomic.Bool
+			var writes atomic.Int32
+			d := newBadDay(t, "sdbox", 20, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(o, path string) error {
+				if full.Load() && o == op && strings.Contains(path, ".dovemend-") && writes.Add(1) > 10 {
+					return errno
 				}
-				undo := d.runs()[0]
-				d.want(6, "resume", []string{"--run", undo.ID}, "next: make room on the host")
-				full.Store(false)
-				d.want(0, "resume", []string{"--run", undo.ID}, "Verified")
-				d.same("after the room was made", before)
-			})
-		}
+				return nil
+			}}})
+			before := d.tree()
+			d.want(0, "repair", clearIt)
+			full.Store(true)
+			d.want(6, "undo", nil, `stopped after \d+ of \d+ steps`, "the disk or the quota may be full",
+				"next: make room on the host .* dovemend resume --run [0-9a-f-]+.*; nothing is lost")
+			if left, _ := filepath.Glob(filepath.Join(d.h.MailRoot(), inboxFolder, ".dovemend-*")); len(left) > 0 {
+				t.Errorf("half a file takes up room: %q", left)
+			}
+			undo := d.runs()[0]
+			d.want(6, "resume", []string{"--run", undo.ID}, "next: make room on the host")
+			full.Store(false)
+			d.want(0, "resume", []string{"--run", undo.ID}, "Verified")
+			d.same("after the room was made", before)
+		})
 	}
 }
 
