@@ -6,6 +6,7 @@ import (
 
 	"dovemend/cmd/internal/ui"
 	"dovemend/repair"
+	"dovemend/repair/plan"
 )
 
 // chooseRemedy shows every remedy and asks; nil where the person stops with the copy.
@@ -66,11 +67,15 @@ func remedyHint(o repair.Offer) string {
 
 // accept asks whether what the remedy costs may be lost, and where what it takes away shall go.
 func (w *wizard) accept(o *repair.Offer) error {
-	for _, c := range o.Costs {
+	for _, l := range plan.Losses() {
+		costs := slices.DeleteFunc(slices.Clone(o.Costs), func(c plan.Cost) bool { return c.Loss != l })
+		if len(costs) == 0 {
+			continue
+		}
 		yes, err := w.ask.Confirm(w.ctx(), ui.Question{
-			Title: "Accept this loss: " + ui.CostText(c) + "?",
+			Title: "Accept this loss: " + strings.Join(ui.CostTexts(costs), "; ") + "?",
 			Help:  "The copy keeps what the files hold now, and undo brings the files back.",
-			Flag:  "--accept-loss " + string(c.Loss),
+			Flag:  "--accept-loss " + string(l),
 		})
 		if err != nil {
 			return err
@@ -78,7 +83,7 @@ func (w *wizard) accept(o *repair.Offer) error {
 		if !yes {
 			return &endError{exitRefused, "not accepted: nothing on the host was changed", "dovemend wizard, and another remedy"}
 		}
-		w.settings.Losses = append(w.settings.Losses, c.Loss)
+		w.settings.Losses = append(w.settings.Losses, l)
 	}
 	if !w.account.Tree {
 		w.settings.Aside = true

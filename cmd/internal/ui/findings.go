@@ -93,8 +93,8 @@ func PrintOffers(w io.Writer, offers []repair.Offer) {
 		} else if len(o.Costs) == 0 {
 			say("  costs: nothing that the copy shows")
 		}
-		for _, c := range o.Costs {
-			say("  costs: %s", CostText(c))
+		for _, c := range CostTexts(o.Costs) {
+			say("  costs: %s", c)
 		}
 		if o.Why != "" {
 			say("  why: %s", o.Why)

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"io"
 
 	"dovemend/repair/plan"
@@ -37,6 +38,45 @@ func CostText(c plan.Cost) string {
 		s = "in " + Safe(c.Mailbox) + " " + s
 	}
 	return s + " (" + string(c.Loss) + ")"
+}
+
+// mostCosts is how many costs are told one by one; of more, those of one kind are told together.
+const mostCosts = 4
+
+// CostTexts is what a remedy costs in words: one by one, or where it costs something in many mailboxes, each kind once.
+func CostTexts(costs []plan.Cost) []string {
+	var texts []string
+	if len(costs) <= mostCosts {
+		for _, c := range costs {
+			texts = append(texts, CostText(c))
+		}
+		return texts
+	}
+	for _, l := range plan.Losses() {
+		n, boxes := 0, 0
+		for _, c := range costs {
+			if c.Loss != l {
+				continue
+			}
+			boxes++
+			if n >= 0 && c.Count >= 0 {
+				n += c.Count
+			} else {
+				n = -1
+			}
+		}
+		if boxes > 0 {
+			texts = append(texts, fmt.Sprintf("in %s %s (%s)", Count(boxes, "mailbox"), lossText[l](Count(n, "message")), l))
+		}
+	}
+	return texts
+}
+
+var lossText = map[plan.Loss]func(messages string) string{
+	plan.LossFlags:    func(m string) string { return "the flags of " + m },
+	plan.LossKeywords: func(m string) string { return "the keywords of " + m },
+	plan.LossUIDs:     func(m string) string { return "the UIDs of " + m + ": mail programs download them anew" },
+	plan.LossMessages: func(m string) string { return m + ", taken out or no longer shown; the copy keeps them" },
 }
 
 func safeAll(in []string) []string {

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"dovemend/repair"
 	"dovemend/repair/check"
+	"dovemend/repair/plan"
 )
 
 func TestBrokenCommandLinesAreTheSameCommand(t *testing.T) {
@@ -98,5 +100,22 @@ Verified.
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
+	}
+}
+
+func TestCostsInManyMailboxesAreToldByKind(t *testing.T) {
+	few := []plan.Cost{{Loss: plan.LossFlags, Mailbox: "A\x1b", Count: 2, Text: "the flags of 2 messages"}}
+	if got := CostTexts(few); len(got) != 1 || got[0] != `in A\x1b the flags of 2 messages (flags)` {
+		t.Errorf("few: %q", got)
+	}
+	var many []plan.Cost
+	for range 40 {
+		many = append(many, plan.Cost{Loss: plan.LossUIDs, Mailbox: "A", Count: 2}, plan.Cost{Loss: plan.LossFlags, Mailbox: "A", Count: 1})
+	}
+	many = append(many, plan.Cost{Loss: plan.LossKeywords, Mailbox: "A", Count: -1})
+	want := []string{"in 40 mailboxes the flags of 40 messages (flags)", "in 1 mailbox the keywords of ? messages (keywords)",
+		"in 40 mailboxes the UIDs of 80 messages: mail programs download them anew (uids)"}
+	if got := CostTexts(many); !slices.Equal(got, want) {
+		t.Errorf("many:\n%q\nwant\n%q", got, want)
 	}
 }
