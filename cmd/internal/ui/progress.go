@@ -160,14 +160,14 @@ func (p *Progress) draw() {
 	if p.bar == nil {
 		p.bar = progressbar.NewOptions64(goal,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionShowBytes(p.bytes > 0),
-			progressbar.OptionSetWidth(max(Width(p.out)-66, 8)), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionSetWidth(max(Width(p.out)-66, 8)), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}))
 	} else if p.bar.GetMax64() != goal {
 		p.bar.ChangeMax64(goal)
 	}
 	if p.bytes > 0 && p.files > 0 {
-		p.bar.Describe(fmt.Sprintf("  %d/%d %s", p.doneFiles, p.files, plural(p.unit())))
+		p.bar.Describe(fmt.Sprintf("  %d/%d %s%s", p.doneFiles, p.files, plural(p.unit()), p.left(", %s left")))
 	}
 	_ = p.bar.Set64(at)
 }
@@ -187,8 +187,14 @@ func (p *Progress) soFar() string {
 		return fmt.Sprintf("%s, %s, %s/s", s, Bytes(p.doneBytes), Bytes(int64(rate)))
 	}
 	s += fmt.Sprintf(", %s of %s, %s/s", Bytes(p.doneBytes), Bytes(p.bytes), Bytes(int64(rate)))
-	if left := p.bytes - p.doneBytes; left > 0 && rate > 0 {
-		s += fmt.Sprintf(", about %s left", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second))
+	return s + p.left(", about %s left")
+}
+
+// left says how long it will take yet, where that can be told.
+func (p *Progress) left(format string) string {
+	took, left := p.now().Sub(p.began).Seconds(), float64(p.bytes-p.doneBytes)
+	if took < 1 || left <= 0 || p.doneBytes <= 0 {
+		return ""
 	}
-	return s
+	return fmt.Sprintf(format, time.Duration(left*took/float64(p.doneBytes)*float64(time.Second)).Round(time.Second))
 }
