@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dovemend/cmd/internal/ui"
@@ -15,6 +17,7 @@ import (
 	"dovemend/repair/apply"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -45,6 +48,17 @@ func TestEveryErrorHasItsCodeAndTheNextCommand(t *testing.T) {
 		{"midway", &repair.StoppedError{Run: "20260101-000000-abcd", Err: remote.ErrDisconnected}, exitMidway},
 		{"midway by the guard", &repair.StoppedError{Run: "20260101-000000-abcd", Err: remote.ErrGuard}, exitMidway},
 		{"midway by ctrl-C", &repair.StoppedError{Run: "20260101-000000-abcd", Err: context.Canceled}, exitInterrupted},
+		{"midway for a changed file", &repair.StoppedError{Run: "20260101-000000-abcd", Err: apply.ErrChanged}, exitMidway},
+		{"midway for a full host", &repair.StoppedError{Run: "20260101-000000-abcd", Err: remote.ErrFull}, exitMidway},
+		{"midway for a full disk", &repair.StoppedError{Run: "20260101-000000-abcd", Err: syscall.ENOSPC}, exitMidway},
+		{"not looked at", &unseenError{run: "20260101-000000-abcd", err: remote.ErrDisconnected}, exitError},
+		{"not looked at for ctrl-C", &unseenError{run: "20260101-000000-abcd", err: context.Canceled}, exitInterrupted},
+		{"a later run", &repair.LaterRunError{Run: "20260101-000000-abcd", Later: "20260102-000000-abcd"}, exitUsage},
+		{"no copy", &plan.NoCopyError{Path: "x", Why: "it changed"}, exitError},
+		{"in the way", plan.ErrInTheWay, exitError},
+		{"full disk", &snapshot.NoSpaceError{Need: 5, Have: 1}, exitError},
+		{"no such mail root", &store.RootError{Root: "/x", Why: "it is not a directory"}, exitUsage},
+		{"nobody listens", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, exitError},
 		{"which account", &repair.AmbiguousError{Accounts: []store.Account{{Address: "a@b.c"}, {Address: "d@e.f"}}}, exitUsage},
 		{"no account", &repair.NoAccountError{}, exitError},
 		{"no such account", &repair.NoAccountError{Asked: "a@b.c"}, exitUsage},
@@ -59,8 +73,11 @@ func TestEveryErrorHasItsCodeAndTheNextCommand(t *testing.T) {
 				t.Error("no hint")
 			}
 			var stopped *repair.StoppedError
-			if errors.As(c.err, &stopped) && !(strings.Contains(v.hint, "resume --run 20260101") && strings.Contains(v.hint, "undo --run 20260101")) {
-				t.Errorf("the hint %q does not name resume and undo", v.hint)
+			if errors.As(c.err, &stopped) && !strings.Contains(v.hint, "undo --run 20260101") && !strings.Contains(v.hint, "resume --run 20260101") {
+				t.Errorf("the hint %q names neither resume nor undo", v.hint)
+			}
+			if errors.Is(c.err, context.Canceled) && stopped != nil && !strings.Contains(v.hint, "resume --run 20260101") {
+				t.Errorf("the hint %q does not name resume", v.hint)
 			}
 		})
 	}
@@ -146,6 +163,37 @@ func TestFailuresGiveOneJSONDocument(t *testing.T) {
 		}
 		if stage == "plan:drop-index" && doc.Plan == nil {
 			t.Error("the refused plan is not in the document")
+		}
+	}
+}
+
+// TestUndoThatStoppedNamesWhatItTakesBack wants the run that is undone named, for to undo an undo is another thing.
+func TestUndoThatStoppedNamesWhatItTakesBack(t *testing.T) {
+	v := judge(&repair.StoppedError{Run: "20260102-000000-abcd", Of: "20260101-000000-abcd", Err: remote.ErrDisconnected}, "undo")
+	if !strings.Contains(v.hint, "resume --run 20260102-000000-abcd") || !strings.Contains(v.hint, "undo --run 20260101-000000-abcd") {
+		t.Errorf("the hint is %q", v.hint)
+	}
+}
+
+// TestMessagesOfLostConnectionsAreShort wants how far it came, and why, without the calls it was noticed in.
+func TestMessagesOfLostConnectionsAreShort(t *testing.T) {
+	lost := fmt.Errorf("rename: guard x: lstat /home: %w: reset by peer", remote.ErrDisconnected)
+	stopped := &repair.StoppedError{Run: "20260101-000000-abcd", Err: lost}
+	stopped.Outcome.Done, stopped.Outcome.Total = 3, 9
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{stopped, "stopped after 3 of 9 steps: connection lost: reset by peer"},
+		{fmt.Errorf("copy: %w", lost), "connection lost: reset by peer"},
+		{fmt.Errorf("%w: %w", repair.ErrUnchanged, lost), "connection lost: reset by peer; nothing was changed"},
+		{&unseenError{run: "a", err: lost}, "the repair is done, but the result could not be looked at: connection lost: reset by peer"},
+		{fmt.Errorf("copy: %w", context.Canceled), "interrupted"},
+		{ui.ErrAborted, "stopped at a question"},
+		{errors.New("any"), "any"},
+	} {
+		if got := messageOf(c.err); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }
