@@ -153,7 +153,7 @@ func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ss
 	default:
 		conn.Close()
 		err = h.loginError(ctx, p, a, keyErr, clock, err)
-		if c, ok := conn.(*proxyConn); ok && c.said() != "" && ctx.Err() == nil {
+		if c, ok := conn.(*proxyConn); ok && ctx.Err() == nil && c.said() != "" {
 			err = fmt.Errorf("%w; its ProxyCommand says: %s", err, c.said())
 		}
 		return nil, "", err

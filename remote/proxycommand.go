@@ -33,7 +33,7 @@ func startProxy(p *hop) (net.Conn, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start ProxyCommand: %w", err)
 	}
-	return &proxyConn{in: in, out: out, cmd: cmd, errs: errs, addr: tunnelAddr(p.addr())}, nil
+	return &proxyConn{in: in, out: out, cmd: cmd, errs: errs, addr: tunnelAddr(p.addr()), gone: make(chan struct{})}, nil
 }
 
 // proxyConn is the connection through a running ProxyCommand.
@@ -44,10 +44,15 @@ type proxyConn struct {
 	errs *bounded
 	addr tunnelAddr
 	once sync.Once
+	gone chan struct{} // closed when the command has ended
 }
 
-// said is what the command wrote to its standard error, safe to print.
-func (c *proxyConn) said() string { return Safe(strings.TrimSpace(string(c.errs.bytes()))) }
+// said ends the command and gives what it wrote to its standard error, safe to print. It may take two seconds.
+func (c *proxyConn) said() string {
+	c.Close()
+	<-c.gone
+	return Safe(strings.TrimSpace(string(c.errs.bytes())))
+}
 
 func (c *proxyConn) Read(p []byte) (int, error)  { return c.out.Read(p) }
 func (c *proxyConn) Write(p []byte) (int, error) { return c.in.Write(p) }
@@ -57,14 +62,10 @@ func (c *proxyConn) Close() error {
 	c.once.Do(func() {
 		c.in.Close()
 		go func() {
-			gone := make(chan struct{})
+			defer close(c.gone)
 			timer := time.AfterFunc(time.Second, func() { c.cmd.Process.Kill() })
-			go func() {
-				defer close(gone)
-				c.cmd.Wait()
-			}()
-			<-gone
-			timer.Stop()
+			defer timer.Stop()
+			c.cmd.Wait()
 		}()
 	})
 	return nil
