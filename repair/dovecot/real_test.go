@@ -263,9 +263,13 @@ func (s *realStore) put(prefix string, f Files) {
 			if err := os.WriteFile(prefix+suffix, b, 0o600); err != nil {
 				s.t.Fatal(err)
 			}
+			if s.cred != nil { // and no other file: the time of its last change tells when a message was saved
+				if err := os.Chown(prefix+suffix, int(s.cred.Uid), int(s.cred.Gid)); err != nil {
+					s.t.Fatal(err)
+				}
+			}
 		}
 	}
-	s.own()
 }
 
 // fetch returns what doveadm fetch says of a mailbox, one map of fields per message.

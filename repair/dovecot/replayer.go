@@ -119,6 +119,9 @@ func (r *replayer) fromIndex(x *Index) {
 		}
 		r.last = rec.UID
 	}
+	if e := r.s.Ext("modseq"); e != nil && len(e.Header) >= 8 {
+		r.modseq(le.Uint64(e.Header))
+	}
 	if x.Unusable != "" {
 		r.s.Doubtful, r.s.NextUID = true, r.last+1
 		le.PutUint32(r.s.raw[28:], uint32(r.last+1))
@@ -194,9 +197,11 @@ func (r *replayer) applyLog(l *Log, from int64) {
 	if r.s.Start.Seq != l.Header.Seq {
 		end = int64(l.Header.HeaderSize)
 	}
+	r.modseq(l.Header.InitialModSeq)
 	for i := range l.Records {
 		rec := &l.Records[i]
 		if rec.Offset < from {
+			r.modseq(rec.ModSeq)
 			if rec.End() > from {
 				r.rec = rec
 				r.wrong("log-position", "the base was written at offset %d, which is inside a record", from)
@@ -212,11 +217,22 @@ func (r *replayer) applyLog(l *Log, from int64) {
 			r.record(rec)
 		}
 		end = rec.End()
-		r.s.ModSeq = max(r.s.ModSeq, rec.ModSeq)
+		r.modseq(rec.ModSeq)
 	}
 	r.s.End = Position{l.Header.Seq, end}
 	le.PutUint32(r.s.raw[60:], l.Header.Seq)
 	le.PutUint32(r.s.raw[68:], uint32(end))
+}
+
+// maxModSeq bounds what is believed of a modification sequence: a mailbox that changes a million times a second reaches it
+// in 35 years.
+const maxModSeq = 1 << 50
+
+// modseq raises the highest modification sequence.
+func (r *replayer) modseq(n uint64) {
+	if n <= maxModSeq {
+		r.s.ModSeq = max(r.s.ModSeq, n)
+	}
 }
 
 // judgeAppends finds appended UIDs that are out of order with the others: noise in a record that is otherwise well

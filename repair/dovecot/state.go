@@ -38,7 +38,7 @@ type State struct {
 	Start, End     Position // the part of the logs that was applied; zero where none was
 	Complete       bool     // nothing is known to be missing between base, logs and their end
 	Deleted        bool     // the logs say that the mailbox was deleted
-	ModSeq         uint64   // highest, 0 if not tracked
+	ModSeq         uint64   // highest that index and logs tell; 0 where there is none
 	Doubtful       bool     // the base's header is damaged: UIDValidity, FirstRecent and the header's fields may be noise
 
 	raw [indexHeaderSize]byte
