@@ -26,7 +26,15 @@ type realStore struct {
 	dir    string // holds dovecot.conf
 	root   string // the mail root
 	cred   *syscall.Credential
+	jail   string // a directory with a Debian of its own, whose Dovecot is used; "" for the one installed
 }
+
+// jail is DOVEMEND_TEST_DOVECOT24: a directory into which a Debian 13 with dovecot-imapd was put (debootstrap), to run these
+// tests against Dovecot 2.4 as root.
+func jail() string { return os.Getenv("DOVEMEND_TEST_DOVECOT24") }
+
+// inside is a path as the Dovecot in use sees it.
+func (s *realStore) inside(path string) string { return strings.TrimPrefix(path, s.jail) }
 
 // needDovecot skips the test where Dovecot is not installed, or fails it where DOVEMEND_TEST_REQUIRE says so.
 func needDovecot(t testing.TB) {
@@ -42,12 +50,16 @@ func needDovecot(t testing.TB) {
 func newRealStore(t testing.TB, layout, settings string) *realStore {
 	t.Helper()
 	needDovecot(t)
-	dir, err := os.MkdirTemp("", "dovemend-")
+	parent := ""
+	if jail() != "" {
+		parent = filepath.Join(jail(), "tmp")
+	}
+	dir, err := os.MkdirTemp(parent, "dovemend-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &realStore{t: t, layout: layout, dir: dir, root: filepath.Join(dir, "mail")}
+	s := &realStore{t: t, layout: layout, dir: dir, root: filepath.Join(dir, "mail"), jail: jail()}
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -64,29 +76,35 @@ func newRealStore(t testing.TB, layout, settings string) *realStore {
 	if g, err := user.LookupGroupId(me.Gid); err == nil {
 		group = g.Name
 	}
+	location := fmt.Sprintf("mail_location = %s:%s/mail\nmail_save_crlf = no\ndefault_internal_user = %s", layout, s.inside(dir), me.Username)
+	if s.jail != "" {
+		location = fmt.Sprintf("mail_driver = %s\nmail_path = %s/mail", layout, s.inside(dir))
+		settings = strings.ReplaceAll(settings, "mail_index_log_rotate_min_age = 0", "mail_index_log_rotate_min_age = 1s") // 0 is refused
+	}
 	conf := fmt.Sprintf(`base_dir = %[1]s/run
 state_dir = %[1]s/run
 log_path = %[1]s/log
 mail_home = %[1]s
-mail_location = %[2]s:%[1]s/mail
+%[2]s
 mail_uid = %[3]s
 mail_gid = %[4]s
 first_valid_uid = 1
 first_valid_gid = 1
-default_internal_user = %[3]s
 default_login_user = %[3]s
 default_internal_group = %[4]s
 ssl = no
 protocols =
 stats_writer_socket_path =
 mail_fsync = never
-mail_save_crlf = no
 namespace inbox {
   inbox = yes
   separator = /
 }
 %[5]s
-`, dir, layout, me.Username, group, settings)
+`, s.inside(dir), location, me.Username, group, settings)
+	if s.jail != "" {
+		conf = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n" + conf
+	}
 	if err := os.WriteFile(filepath.Join(dir, "dovecot.conf"), []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -118,15 +136,37 @@ func (s *realStore) run(stdin string, args ...string) (string, string, bool) {
 }
 
 func (s *realStore) pipe(stdin io.Reader, stdout io.Writer, args ...string) (string, bool) {
-	cmd := exec.Command("doveadm", append([]string{"-c", filepath.Join(s.dir, "dovecot.conf"), "-o", "log_path=/dev/stderr"}, args...)...)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "USER="+s.layout, "HOME="+s.dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	if s.jail != "" {
+		args = inNew(args)
+	}
+	args = append([]string{"-c", s.inside(filepath.Join(s.dir, "dovecot.conf")), "-o", "log_path=/dev/stderr"}, args...)
+	cmd := exec.Command("doveadm", args...)
+	if s.jail != "" {
+		cmd = &exec.Cmd{Path: "/usr/bin/doveadm", Args: append([]string{"doveadm"}, args...)}
+	}
+	cmd.Dir = s.inside(s.dir)
+	cmd.Env = append(os.Environ(), "USER="+s.layout, "HOME="+s.inside(s.dir))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Chroot: s.jail}
 	var errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &errs
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	return errs.String(), err == nil
+}
+
+// inNew is a command of doveadm as 2.4 wants it: one that works on mail must say that no user is to be looked up.
+func inNew(args []string) []string {
+	at := 0
+	if args[0] == "-f" {
+		at = 2
+	}
+	switch args[at] {
+	case "exec", "dump":
+		return args
+	case "mailbox":
+		at++
+	}
+	return slices.Insert(slices.Clone(args), at+1, "--no-userdb-lookup")
 }
 
 // awaited keeps what is written to it and tells when it holds a text.
