@@ -92,7 +92,7 @@ func TestDovecotTakesAWrittenIndexAsItIs(t *testing.T) {
 func (s *realStore) told(box, facts, status string) []string {
 	s.t.Helper()
 	utf8 := strings.ReplaceAll(box, "&AOQ-", "ä")
-	out, errs, ok := s.run("", "-f", "json", "fetch", facts, "mailbox", utf8)
+	out, errs, ok := s.run("", "-f", "pager", "fetch", facts, "mailbox", utf8)
 	if !ok || errs != "" {
 		s.t.Errorf("doveadm fetch %s: %s", box, errs)
 	}
@@ -101,7 +101,7 @@ func (s *realStore) told(box, facts, status string) []string {
 		s.t.Errorf("doveadm mailbox status %s: %s", box, errs)
 	}
 	var lines []string
-	for _, l := range strings.SplitAfter(out, "},") {
+	for _, l := range strings.SplitAfter(out, "\f\n") {
 		lines = append(lines, fmt.Sprintf("%.60s %x", l, sha256.Sum256([]byte(l))))
 	}
 	return append(lines, st)
