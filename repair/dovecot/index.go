@@ -62,10 +62,11 @@ type Ext struct {
 
 // IndexRecord is struct mail_index_record.
 type IndexRecord struct {
-	Offset int64
-	UID    UID
-	Flags  Flags
-	Data   []byte // the whole record: extension data lies at each Ext.RecordOffset
+	Offset  int64
+	UID     UID
+	Flags   Flags
+	Data    []byte // the whole record: extension data lies at each Ext.RecordOffset
+	Suspect bool   // damage follows, and may begin within this record, behind its UID
 }
 
 // Index is a dovecot.index, .backup, map index or list index file.
@@ -74,12 +75,15 @@ type Index struct {
 	Exts     []Ext
 	Keywords []string // by bit number in the keywords extension's record data
 	Records  []IndexRecord
+	Gaps     []UIDRange // where records were and cannot be read: messages of these UIDs may have existed
 
 	// Unusable is why Dovecot throws this file away (and the log with it), or "".
 	Unusable string
 	// NeedsFsck is why Dovecot repairs this file before it uses it, or "".
 	NeedsFsck string
 
+	guessed    bool // headers and records were found without the base header's help
+	extsBroken bool // an extension header could not be read
 	badRecords bool // some have no UID or are out of order, which Dovecot does not notice when it opens the file
 	rawHeader  [indexHeaderSize]byte
 }
@@ -115,7 +119,11 @@ func (x *Index) fsck(fs *faults, at int, rule, format string, args ...any) {
 // ParseIndex reads an index file. Records with no UID, or out of order in a way that shows which of them is wrong, are
 // left out and reported. Where the header does not say how long headers and records are, the extension headers do, and
 // the records are read by them. The result shares memory with b.
-func ParseIndex(b []byte) (*Index, []Fault) {
+func ParseIndex(b []byte) (*Index, []Fault) { return parseIndex(b, nil) }
+
+// parseIndex is ParseIndex with another state of the same index at hand, whose extensions tell what records hold where the
+// file itself no longer does.
+func parseIndex(b []byte, model *Index) (*Index, []Fault) {
 	x := &Index{}
 	fs := &faults{}
 	copy(x.rawHeader[:], b)
@@ -128,12 +136,16 @@ func ParseIndex(b []byte) (*Index, []Fault) {
 	end := x.checkGeometry(b, fs)
 	x.parseExts(b, end, fs)
 	if x.Unusable != "" {
-		x.guessGeometry(b, fs)
+		x.guessGeometry(b, model, fs)
+	}
+	if x.extsBroken {
+		x.borrow(model, fs)
 	}
 	if k := x.Ext("keywords"); k != nil {
 		x.Keywords = x.parseKeywords(k, fs)
 	}
 	x.parseRecords(b, fs)
+	x.noise(fs)
 	x.checkHeader(fs)
 	return x, fs.all()
 }
@@ -195,6 +207,7 @@ func (x *Index) parseExts(b []byte, end int, fs *faults) {
 			problem = "a second extension of this name"
 		}
 		if problem != "" {
+			x.extsBroken = true
 			if x.Unusable == "" { // else the end is unknown, and this is where it is
 				x.fsck(fs, at, "index-extension", "extension %d (%q): %s", len(x.Exts), e.Name, problem)
 			}

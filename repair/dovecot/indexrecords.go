@@ -1,39 +1,8 @@
 package dovecot
 
-import "sort"
-
-// guessGeometry finds out how long headers and records are when the base header does not tell: the extension headers
-// are a chain that can be walked, and they say what a record holds.
-func (x *Index) guessGeometry(b []byte, fs *faults) {
-	h := &x.Header
-	if h.Major == 7 && h.CompatFlags == 1 && h.RecordSize >= 8 && h.BaseHeaderSize == indexHeaderSize && int64(h.HeaderSize) <= int64(len(b)) && h.HeaderSize >= indexHeaderSize {
-		return // unusable to Dovecot for another reason: a flag
-	}
-	x.Exts = nil
-	at, size := indexHeaderSize, 8
-	for at < len(b) {
-		e, next, problem := readExt(b, at)
-		if problem != "" || next == 0 || e.check(0) != "" || e.RecordOffset == 0 && e.RecordSize != 0 || x.Ext(e.Name) != nil {
-			break
-		}
-		x.Exts = append(x.Exts, e)
-		at = next
-		if e.RecordSize != 0 {
-			size = max(size, int(e.RecordOffset)+int(e.RecordSize))
-		}
-	}
-	if len(x.Exts) == 0 {
-		h.HeaderSize, h.RecordSize = 0, 0
-		return
-	}
-	to := 4
-	for _, e := range x.Exts {
-		to = max(to, int(e.RecordAlign))
-	}
-	h.BaseHeaderSize, h.HeaderSize, h.RecordSize = indexHeaderSize, uint32(at), uint32(align(size, to))
-	h.Messages = uint32((len(b) - at) / int(h.RecordSize))
-	fs.add(4, "index-guessed", "read by its %d extension headers instead: headers end at %d, a record has %d bytes", len(x.Exts), h.HeaderSize, h.RecordSize)
-}
+import (
+	"sort"
+)
 
 // parseRecords reads as many records as there are, and leaves out those that cannot be right.
 func (x *Index) parseRecords(b []byte, fs *faults) {
@@ -49,13 +18,14 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 	} else {
 		x.fsck(fs, len(b), "index-records-cut", "the header counts %d messages, the file holds %d", h.Messages, fit)
 	}
-	records := make([]IndexRecord, 0, n)
+	records := make([]IndexRecord, n)
 	ordered, last := true, UID(0) // last: of the records so far, as they stand
 	for i := range n {
 		at := int(h.HeaderSize) + i*size
 		r := IndexRecord{Offset: int64(at), UID: UID(le.Uint32(b[at:])), Flags: Flags(b[at+4]), Data: b[at : at+size : at+size]}
+		records[i] = r
 		if r.UID == 0 {
-			x.badRecords = true
+			x.badRecords, ordered = true, false
 			fs.add(at, "index-record-uid", "record %d has UID 0", i)
 			if i+1 == int(h.Messages) { // "last message has uid=0"
 				x.Unusable = "index-record-uid"
@@ -66,7 +36,6 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 			ordered = false
 		}
 		last = r.UID
-		records = append(records, r)
 	}
 	if last >= h.NextUID {
 		x.fsck(fs, int(h.HeaderSize), "index-next-uid", "the last UID is %d, the next one %d", last, h.NextUID)
@@ -75,9 +44,35 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 		records = x.inOrder(records, fs)
 	}
 	x.Records = records
+	if int(h.Messages) > fit {
+		x.gap(lastUID(records)+1, 0)
+	}
 }
 
-// inOrder keeps the largest set of records whose UIDs ascend and lie below the next UID.
+// noise marks records in which a bit is set that stands for nothing: nobody wrote them so.
+func (x *Index) noise(fs *faults) {
+	k := x.Ext("keywords")
+	for i := range x.Records {
+		r := &x.Records[i]
+		if r.Flags&FlagRecent == 0 && (k == nil || !strayBit(r.Data[k.RecordOffset:][:k.RecordSize], len(x.Keywords))) {
+			continue
+		}
+		r.Suspect = true
+		fs.add(int(r.Offset)+4, "index-record-noise", "flags or keywords of UID %d that do not exist", r.UID)
+	}
+}
+
+// strayBit reports whether a bit from a number on is set.
+func strayBit(bits []byte, from int) bool {
+	for i, b := range bits {
+		if n := min(max(from-8*i, 0), 8); b>>n != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// inOrder keeps the largest set of records whose UIDs ascend and lie below the next UID, and remembers the gaps between them.
 func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
 	below := func(limit UID) []bool {
 		uids := make([]UID, len(records))
@@ -89,21 +84,71 @@ func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
 		return ascending(uids)
 	}
 	keep := below(x.Header.NextUID)
-	if kept := count(keep); kept*2 < len(records) {
-		if all := below(0); count(all) > kept*2 { // the next UID is wrong, not the records
+	if kept := count(keep); kept < len(records) {
+		// The next UID may be wrong, and not the records: then those above it go on where the others end.
+		if all := below(0); x.guessed || count(all) > kept*2 || count(all) > kept && near(records, keep, all) {
 			keep = all
 		}
 	}
 	out := make([]IndexRecord, 0, len(records))
+	open := false // the records before this one are left out
 	for i, r := range records {
 		if keep[i] {
+			if open {
+				x.gap(lastUID(out)+1, r.UID)
+			}
+			open = false
 			out = append(out, r)
 			continue
 		}
-		x.badRecords = true
-		fs.add(int(r.Offset), "index-record-order", "UID %d does not fit between its neighbours below the next UID %d", r.UID, x.Header.NextUID)
+		if !open && len(out) > 0 {
+			out[len(out)-1].Suspect = true
+		}
+		open = true
+		if r.UID != 0 {
+			x.badRecords = true
+			fs.add(int(r.Offset), "index-record-order", "UID %d does not fit between its neighbours below the next UID %d", r.UID, x.Header.NextUID)
+		}
+	}
+	if open {
+		x.gap(lastUID(out)+1, 0)
 	}
 	return out
+}
+
+// near reports whether the records that only one choice keeps go on closely behind those the other one keeps. Noise does not.
+func near(records []IndexRecord, keep, all []bool) bool {
+	const step = 1 << 16
+	last := UID(0)
+	for i, r := range records {
+		switch {
+		case keep[i]:
+			last = r.UID
+		case all[i]:
+			if r.UID-last > step {
+				return false
+			}
+			last = r.UID
+		}
+	}
+	return true
+}
+
+// gap adds a stretch of UIDs whose records cannot be read, up to but not including another; 0 stands for the end.
+func (x *Index) gap(from, to UID) {
+	if to == 0 {
+		to = max(x.Header.NextUID, from)
+	}
+	if from < to {
+		x.Gaps = append(x.Gaps, UIDRange{from, to - 1})
+	}
+}
+
+func lastUID(records []IndexRecord) UID {
+	if len(records) == 0 {
+		return 0
+	}
+	return records[len(records)-1].UID
 }
 
 func count(set []bool) int {

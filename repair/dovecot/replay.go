@@ -1,6 +1,9 @@
 package dovecot
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Files are the files of one index: of a mailbox, of mdbox's map, or of the mailbox list. nil means that the file does
 // not exist; empty and not nil, that it has no bytes, which Dovecot treats very differently.
@@ -11,16 +14,17 @@ type parsed struct {
 	index, backup *Index // nil: does not exist
 	log, log2     *Log
 	clean         map[*Index]bool // the reader found nothing wrong
+	believed      map[*Log]LogHeader
 	list          []Fault
 }
 
 func parseFiles(f Files) *parsed {
 	p := &parsed{clean: map[*Index]bool{}}
-	index := func(b []byte, name string) *Index {
+	index := func(b []byte, name string, model *Index) *Index {
 		if b == nil {
 			return nil
 		}
-		x, list := ParseIndex(b)
+		x, list := parseIndex(b, model)
 		p.clean[x] = len(list) == 0
 		p.note(name, list)
 		return x
@@ -33,7 +37,15 @@ func parseFiles(f Files) *parsed {
 		p.note(name, list)
 		return l
 	}
-	p.index, p.backup, p.log, p.log2 = index(f.Index, "index"), index(f.Backup, "backup"), log(f.Log, "log"), log(f.Log2, "log2")
+	// Index and backup are two states of the same thing: where one has lost its headers, the other tells what records hold.
+	var whole *Index
+	if f.Backup != nil {
+		whole, _ = ParseIndex(f.Backup)
+	}
+	p.index = index(f.Index, "index", whole)
+	p.backup = index(f.Backup, "backup", p.index)
+	p.log, p.log2 = log(f.Log, "log"), log(f.Log2, "log2")
+	p.adopt()
 	return p
 }
 
@@ -48,15 +60,12 @@ func (p *parsed) note(file string, list []Fault) {
 func (p *parsed) logs() []*Log {
 	var out []*Log
 	for _, l := range []*Log{p.log, p.log2} {
-		if l != nil && len(l.Records) > 0 && !slices.ContainsFunc(out, func(o *Log) bool { return o.Header.Seq == l.Header.Seq }) {
+		if l != nil && len(l.Records) > 0 && !slices.ContainsFunc(out, func(o *Log) bool { return p.header(o).Seq == p.header(l).Seq }) {
 			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(a, b *Log) int {
-		if a.Header.Seq < b.Header.Seq {
-			return -1
-		}
-		return 1
+		return cmp.Compare(p.header(a).Seq, p.header(b).Seq)
 	})
 	return out
 }
@@ -77,19 +86,33 @@ func Replay(f Files) (*State, []Fault) {
 	return s, append(p.list, list...)
 }
 
-func (p *parsed) replay() (best *State, bestFaults []Fault) {
-	bestScore := -1
+func (p *parsed) replay() (*State, []Fault) {
+	type told struct {
+		s     *State
+		list  []Fault
+		score int
+	}
+	var all []told
+	best := -1
 	for _, base := range []Base{BaseIndex, BaseZero, BaseBackup, BaseNone} {
 		s, list, score := p.replayFrom(base)
-		if s == nil || score <= bestScore {
+		if s == nil {
 			continue
 		}
-		best, bestFaults, bestScore = s, list, score
+		all = append(all, told{s, list, score})
+		if best < 0 || score > all[best].score {
+			best = len(all) - 1
+		}
 		if score >= soundScore {
-			break
+			return all[best].s, all[best].list
 		}
 	}
-	return best, bestFaults
+	for i, t := range all {
+		if i != best {
+			all[best].s.graft(t.s, t.score)
+		}
+	}
+	return all[best].s, all[best].list
 }
 
 // ReplayFrom is Replay from a given base, for comparing what different chains tell. ok is false where the files do not
@@ -100,13 +123,22 @@ func ReplayFrom(f Files, base Base) (s *State, list []Fault, ok bool) {
 	return s, append(p.list, list...), s != nil
 }
 
-// A sound base counts 2 and a complete, sound chain of logs 2 more.
-const soundScore = 4
+// How much an outcome can be trusted: first how complete the logs behind the base are, then the base. A base of which one
+// knows that it is old counts for less where what came after it is lost.
+const (
+	soundChain = 20 // everything from the base to the end of the logs
+	brokenLogs = 10 // up to damage, and what can be read behind it
+	soundBase  = 4
+	badHeader  = 3 // all records are there, and where they stand in the logs is not known
+	badRecords = 2
+
+	soundScore = soundChain + soundBase
+)
 
 // replayFrom applies the logs to a base. The score says how much the outcome can be trusted.
 func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	r := newReplayer(p)
-	score := 2
+	score := soundBase
 	switch base {
 	case BaseIndex, BaseBackup:
 		x := p.index
@@ -116,12 +148,16 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 		if x == nil || x.Unusable != "" && len(x.Records) == 0 {
 			return nil, nil, 0
 		}
-		if !p.clean[x] {
-			score = 1
-		}
 		r.fromIndex(x)
+		switch {
+		case p.clean[x]:
+		case r.s.Doubtful && len(x.Gaps) == 0 && !x.badRecords:
+			score = badHeader
+		default:
+			score = badRecords
+		}
 	case BaseZero:
-		if !slices.ContainsFunc(p.logs(), func(l *Log) bool { return l.Header.PrevSeq == 0 }) {
+		if !slices.ContainsFunc(p.logs(), func(l *Log) bool { return p.header(l).PrevSeq == 0 }) {
 			return nil, nil, 0
 		}
 		r.fromNothing(0)
@@ -134,10 +170,16 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseNone && len(p.logs()) > 0 {
 		chain = 0
 	}
+	if base == BaseBackup && chain < 2 {
+		score = min(score, 1)
+	}
 	r.s.Complete = chain == 2
 	r.s.finish()
 	r.pending()
-	return r.s, r.fs.all(), score + chain
+	if base == BaseNone {
+		return r.s, r.fs.all(), 0
+	}
+	return r.s, r.fs.all(), score + chain*brokenLogs
 }
 
 // chain finds the logs that continue the base, applies them, and says how well they do: 2 wholly, 1 up to damage or
@@ -147,7 +189,7 @@ func (r *replayer) chain(base Base) int {
 	if base == BaseZero || base == BaseNone {
 		from := 0
 		for i, l := range logs {
-			if l.Header.PrevSeq == 0 {
+			if r.p.header(l).PrevSeq == 0 {
 				from = i
 			}
 		}
@@ -156,13 +198,11 @@ func (r *replayer) chain(base Base) int {
 	h := parseIndexHeader(r.s.raw[:])
 	at := Position{h.LogSeq, int64(h.LogHead)}
 	r.tail = Position{h.LogSeq, int64(h.LogTail)}
-	logs = slices.DeleteFunc(logs, func(l *Log) bool { return l.Header.Seq < at.Seq })
-	own := slices.DeleteFunc(slices.Clone(logs), func(l *Log) bool { return l.Header.IndexID != h.IndexID && l.Header.IndexID != 0 })
+	logs = slices.DeleteFunc(logs, func(l *Log) bool { return r.p.header(l).Seq < at.Seq })
 	if r.s.Doubtful { // every change names what it sets: to apply one twice does no harm
-		r.lost = true
-		r.apply(logs, logHeaderSize)
-		return 0
+		return r.applyAll(logs)
 	}
+	own := slices.DeleteFunc(slices.Clone(logs), func(l *Log) bool { return !r.p.owns(&h, l) })
 	if len(own) == 0 && len(logs) > 0 {
 		l := logs[len(logs)-1]
 		r.fault(l, 4, "log-foreign", "the log belongs to index %d, the base is index %d", l.Header.IndexID, h.IndexID)
@@ -176,36 +216,75 @@ func (r *replayer) chain(base Base) int {
 		r.fs.add(60, "log-missing", "the base was written at log %d offset %d, and no log from there on exists", at.Seq, at.Offset)
 		return 0
 	}
+	return r.continued(own, at)
+}
+
+// continued applies the logs of a base from where they continue it.
+func (r *replayer) continued(own []*Log, at Position) int {
 	first := own[0]
+	h := r.p.header(first)
+	prev := func(h LogHeader) Position { return Position{h.PrevSeq, int64(h.PrevOffset)} }
 	switch {
-	case len(own) > 1 && own[1].Header.PrevSeq == at.Seq && int64(own[1].Header.PrevOffset) == at.Offset:
+	case len(own) > 1 && prev(r.p.header(own[1])) == at:
 		return r.apply(own[1:], 0)
-	case first.Header.PrevSeq == at.Seq && int64(first.Header.PrevOffset) == at.Offset:
+	case prev(h) == at:
 		return r.apply(own, 0)
-	case first.Header.Seq == at.Seq && at.Offset <= first.Size:
+	case h.Seq == at.Seq && at.Offset <= first.Size:
 		return r.apply(own, at.Offset)
-	case first.Header.Seq == at.Seq:
+	case h.Seq == at.Seq:
 		r.fault(first, int(first.Size), "log-shorter-than-base", "the base knows the log up to %d, the log has only %d bytes", at.Offset, first.Size)
 		return min(r.apply(own, first.Size), 1)
-	case first.Header.PrevSeq == 0:
+	case h.PrevSeq == 0:
 		return r.apply(own, 0)
 	}
-	r.fault(first, 8, "log-gap", "the base was written at log %d offset %d, but the oldest log is %d", at.Seq, at.Offset, first.Header.Seq)
+	r.fault(first, 8, "log-gap", "the base was written at log %d offset %d, but the oldest log is %d", at.Seq, at.Offset, h.Seq)
 	r.lost = true
+	next := r.s.NextUID
 	r.apply(own, 0)
+	r.s.Gaps = append(r.s.Gaps, UIDRange{next, ^UID(0)})
 	return 0
+}
+
+// owns reports whether a log belongs to an index: by its id, or because it goes on exactly where the index was written and no
+// other state of the index confirms the id.
+func (p *parsed) owns(x *IndexHeader, l *Log) bool {
+	h := p.header(l)
+	if h.IndexID == x.IndexID || h.IndexID == 0 {
+		return true
+	}
+	confirmed := p.index != nil && p.backup != nil && p.index.Header.IndexID == p.backup.Header.IndexID
+	return !confirmed && h.Seq > 1 && p.follows(l, x)
+}
+
+// applyAll applies logs from their beginning to a base whose place in them is not known. The base was written at some place
+// in one of them, because Dovecot keeps no older ones.
+func (r *replayer) applyAll(logs []*Log) int {
+	score := 2
+	r.repeats = true
+	for i, l := range logs {
+		h := r.p.header(l)
+		if i > 0 && (h.PrevSeq != r.p.header(logs[i-1]).Seq || int64(h.PrevOffset) != logs[i-1].SyncOffset) || l.SyncOffset != l.Size || l.Unusable != "" {
+			score = 1
+		}
+		r.applyLog(l, int64(h.HeaderSize))
+	}
+	if len(logs) == 0 {
+		return 0
+	}
+	return score
 }
 
 // apply applies logs from an offset in the first one on.
 func (r *replayer) apply(logs []*Log, from int64) int {
 	score := 2
 	for i, l := range logs {
-		if l.Header.PrevSeq == 0 && from <= int64(l.Header.HeaderSize) {
+		h := r.p.header(l)
+		if h.PrevSeq == 0 && from <= int64(h.HeaderSize) {
 			r.reset(l)
 		}
-		if i > 0 && l.Header.PrevSeq != 0 && (l.Header.PrevSeq != logs[i-1].Header.Seq || int64(l.Header.PrevOffset) != logs[i-1].SyncOffset) {
+		if i > 0 && h.PrevSeq != 0 && (h.PrevSeq != r.p.header(logs[i-1]).Seq || int64(h.PrevOffset) != logs[i-1].SyncOffset) {
 			r.fault(l, 12, "log-gap", "log %d continues log %d at %d, but what precedes it is log %d, which ends at %d",
-				l.Header.Seq, l.Header.PrevSeq, l.Header.PrevOffset, logs[i-1].Header.Seq, logs[i-1].SyncOffset)
+				h.Seq, h.PrevSeq, h.PrevOffset, r.p.header(logs[i-1]).Seq, logs[i-1].SyncOffset)
 			score = min(score, 1)
 		}
 		if l.SyncOffset != l.Size || l.Unusable != "" {

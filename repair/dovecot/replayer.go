@@ -1,6 +1,7 @@
 package dovecot
 
 import (
+	"slices"
 	"sort"
 	"strings"
 )
@@ -8,11 +9,12 @@ import (
 // replayer applies logs to a State. What a log makes it allocate or touch beyond the log's own bytes is paid for from
 // two budgets that depend on the length of the input: a few bytes can name millions of messages, or a header of 16 MiB.
 type replayer struct {
-	p      *parsed
-	s      *State
-	fs     *faults
-	strict bool // as Dovecot does it: no use of anything behind damage
-	lost   bool // a part of the logs is missing: extension numbers may not be trusted
+	p       *parsed
+	s       *State
+	fs      *faults
+	strict  bool // as Dovecot does it: no use of anything behind damage
+	repeats bool // changes are applied that the base may hold already: numbers that are counted up or down cannot be told
+	lost    bool // a part of the logs is missing: extension numbers may not be trusted
 
 	memory, work int
 	spent        bool
@@ -87,9 +89,9 @@ func (r *replayer) fromNothing(indexID uint32) {
 
 // reset starts again from nothing, as a log with prev_file_seq 0 asks for.
 func (r *replayer) reset(l *Log) {
-	r.fromNothing(l.Header.IndexID)
+	r.fromNothing(r.p.header(l).IndexID)
 	r.s.Base = BaseZero
-	le.PutUint32(r.s.raw[60:], l.Header.Seq)
+	le.PutUint32(r.s.raw[60:], r.p.header(l).Seq)
 }
 
 // fromIndex starts from an index file.
@@ -97,6 +99,7 @@ func (r *replayer) fromIndex(x *Index) {
 	r.fromNothing(x.Header.IndexID)
 	r.s.raw = x.rawHeader
 	r.s.NextUID = x.Header.NextUID
+	r.s.Gaps = append([]UIDRange(nil), x.Gaps...)
 	r.s.Exts = append([]Ext(nil), x.Exts...)
 	for i := range r.s.Exts {
 		e := &r.s.Exts[i]
@@ -113,7 +116,7 @@ func (r *replayer) fromIndex(x *Index) {
 	r.s.Records = make([]Record, len(x.Records))
 	for i, rec := range x.Records {
 		n := &r.s.Records[i]
-		n.UID, n.Flags, n.base = rec.UID, rec.Flags, rec.Data
+		n.UID, n.Flags, n.base, n.Suspect = rec.UID, rec.Flags, rec.Data, rec.Suspect
 		if kw != nil && kw.RecordSize > 0 {
 			n.bits = trimZeros(rec.Data[kw.RecordOffset:][:kw.RecordSize])
 		}
@@ -122,11 +125,19 @@ func (r *replayer) fromIndex(x *Index) {
 	if e := r.s.Ext("modseq"); e != nil && len(e.Header) >= 8 {
 		r.modseq(le.Uint64(e.Header))
 	}
-	if x.Unusable != "" {
+	if x.Unusable != "" && !r.p.placed(x) {
 		r.s.Doubtful, r.s.NextUID = true, r.last+1
 		le.PutUint32(r.s.raw[28:], uint32(r.last+1))
 		le.PutUint32(r.s.raw[60:], 0) // nor can its place in the logs be believed
 	}
+}
+
+// placed reports whether the header of an index that Dovecot cannot use tells its place in the logs all the same: then the
+// damage is elsewhere in it.
+func (p *parsed) placed(x *Index) bool {
+	return x.Header.IndexID != 0 && slices.ContainsFunc(p.logs(), func(l *Log) bool {
+		return p.header(l).IndexID == x.Header.IndexID && p.follows(l, &x.Header)
+	})
 }
 
 func (r *replayer) kwIndex(lower string) int {
@@ -186,18 +197,19 @@ func (r *replayer) pending() {
 // applyLog applies the records of a log from an offset on (0: from its beginning).
 func (r *replayer) applyLog(l *Log, from int64) {
 	r.log = l
+	h := r.p.header(l)
 	if r.s.IndexID == 0 {
-		r.s.IndexID = l.Header.IndexID
+		r.s.IndexID = h.IndexID
 	}
 	r.judgeAppends(l, from)
 	if r.s.Start == (Position{}) {
-		r.s.Start = Position{l.Header.Seq, max(from, int64(l.Header.HeaderSize))}
+		r.s.Start = Position{h.Seq, max(from, int64(h.HeaderSize))}
 	}
 	end := r.s.Start.Offset
-	if r.s.Start.Seq != l.Header.Seq {
-		end = int64(l.Header.HeaderSize)
+	if r.s.Start.Seq != h.Seq {
+		end = int64(h.HeaderSize)
 	}
-	r.modseq(l.Header.InitialModSeq)
+	r.modseq(h.InitialModSeq)
 	for i := range l.Records {
 		rec := &l.Records[i]
 		if rec.Offset < from {
@@ -219,8 +231,8 @@ func (r *replayer) applyLog(l *Log, from int64) {
 		end = rec.End()
 		r.modseq(rec.ModSeq)
 	}
-	r.s.End = Position{l.Header.Seq, end}
-	le.PutUint32(r.s.raw[60:], l.Header.Seq)
+	r.s.End = Position{h.Seq, end}
+	le.PutUint32(r.s.raw[60:], h.Seq)
 	le.PutUint32(r.s.raw[68:], uint32(end))
 }
 

@@ -13,7 +13,7 @@ func (r *replayer) record(rec *LogRecord) {
 	case LogExpunge, LogExpungeGUID:
 		for u := range rec.Expunges() {
 			if !rec.External {
-				r.requests = append(r.requests, request{Position{r.log.Header.Seq, rec.Offset}, u})
+				r.requests = append(r.requests, request{Position{r.p.header(r.log).Seq, rec.Offset}, u})
 				continue
 			}
 			r.within(u, func(m *Record) { m.gone, m.over, m.bits, m.base = true, nil, nil, nil })
@@ -76,7 +76,7 @@ func (r *replayer) header(rec *LogRecord, h HeaderEntry) {
 	tail, head := u32(r.s.raw[:], 64), u32(r.s.raw[:], 68)
 	copy(r.s.raw[h.Offset:], h.Data)
 	if int(h.Offset) <= 64 && int(h.Offset)+len(h.Data) >= 68 && rec.External {
-		if at := (Position{r.log.Header.Seq, int64(u32(r.s.raw[:], 64))}); at.Seq != r.tail.Seq || at.Offset > r.tail.Offset {
+		if at := (Position{r.p.header(r.log).Seq, int64(u32(r.s.raw[:], 64))}); at.Seq != r.tail.Seq || at.Offset > r.tail.Offset {
 			r.tail = at
 		}
 	}
@@ -302,7 +302,7 @@ func (r *replayer) increase(rec *LogRecord, e *Ext, uid UID, diff int32) string 
 		return fmt.Sprintf("a number of %d bytes", r.curSize)
 	}
 	m := r.find(uid)
-	if m == nil {
+	if m == nil || r.repeats {
 		return ""
 	}
 	var b [8]byte

@@ -34,12 +34,13 @@ type State struct {
 	Exts        []Ext       // a log's ext_id is the position here, as long as nothing was lost
 	Keywords    []string    // names, by bit number
 
-	PendingExpunge []UID    // messages someone asked to expunge, and which are still there
-	Start, End     Position // the part of the logs that was applied; zero where none was
-	Complete       bool     // nothing is known to be missing between base, logs and their end
-	Deleted        bool     // the logs say that the mailbox was deleted
-	ModSeq         uint64   // highest that index and logs tell; 0 where there is none
-	Doubtful       bool     // the base's header is damaged: UIDValidity, FirstRecent and the header's fields may be noise
+	Gaps           []UIDRange // of these UIDs messages may have existed that are told no more
+	PendingExpunge []UID      // messages someone asked to expunge, and which are still there
+	Start, End     Position   // the part of the logs that was applied; zero where none was
+	Complete       bool       // nothing is known to be missing between base, logs and their end
+	Deleted        bool       // the logs say that the mailbox was deleted
+	ModSeq         uint64     // highest that index and logs tell; 0 where there is none
+	Doubtful       bool       // the base's header is damaged: UIDValidity, FirstRecent and the header's fields may be noise
 
 	raw [indexHeaderSize]byte
 }
@@ -48,6 +49,7 @@ type State struct {
 type Record struct {
 	UID       UID
 	Flags     Flags
+	Suspect   bool // the base's record may be damaged behind its UID
 	Recovered bool // the message's existence or something about it is told only behind damage in a log
 
 	gone  bool
@@ -198,13 +200,23 @@ func (s *State) finish() {
 	}
 	clear(s.Records[n:])
 	s.Records = s.Records[:n]
+	s.sortGaps()
 	s.Header = parseIndexHeader(s.raw[:])
 	h := &s.Header
 	h.NextUID = max(s.NextUID, 1)
 	if n > 0 {
 		h.NextUID = max(h.NextUID, s.Records[n-1].UID+1)
 	}
-	h.IndexID, h.Messages, h.Seen, h.Deleted = s.IndexID, uint32(n), 0, 0
+	h.IndexID = s.IndexID
+	s.count()
+	h.FirstRecentUID = min(max(h.FirstRecentUID, 1), h.NextUID)
+	s.UIDValidity, s.NextUID, s.FirstRecent = h.UIDValidity, h.NextUID, h.FirstRecentUID
+}
+
+// count makes the header's counters those of the records.
+func (s *State) count() {
+	h := &s.Header
+	h.Messages, h.Seen, h.Deleted = uint32(len(s.Records)), 0, 0
 	for i := range s.Records {
 		if s.Records[i].Flags&FlagSeen != 0 {
 			h.Seen++
@@ -213,6 +225,4 @@ func (s *State) finish() {
 			h.Deleted++
 		}
 	}
-	h.FirstRecentUID = min(max(h.FirstRecentUID, 1), h.NextUID)
-	s.UIDValidity, s.NextUID, s.FirstRecent = h.UIDValidity, h.NextUID, h.FirstRecentUID
 }

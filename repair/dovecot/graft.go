@@ -1,0 +1,144 @@
+package dovecot
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// graft takes from another state of the same index what this one cannot tell: messages in its gaps, the values of records
+// that may be damaged, and a header that can be believed. score is how much the other one can be trusted.
+func (s *State) graft(o *State, score int) {
+	if s.Doubtful && !o.Doubtful && o.UIDValidity != 0 {
+		s.UIDValidity, s.FirstRecent = o.UIDValidity, min(o.FirstRecent, s.NextUID)
+		s.Header.UIDValidity, s.Header.FirstRecentUID = s.UIDValidity, s.FirstRecent
+		s.Header.IndexID, s.IndexID = o.IndexID, o.IndexID
+	}
+	s.NextUID = max(s.NextUID, o.nextTold())
+	s.Header.NextUID = s.NextUID
+	s.ModSeq = max(s.ModSeq, o.ModSeq)
+	g := &grafter{s: s, o: o}
+	for i := range s.Records {
+		r := &s.Records[i]
+		if !r.Suspect || score < soundChain {
+			continue
+		}
+		if have := o.Find(r.UID); have != nil && !have.Suspect {
+			*r = g.moved(have)
+		}
+	}
+	var taken []Record
+	for i := range o.Records {
+		r := &o.Records[i]
+		if s.unknown(r.UID) && s.Find(r.UID) == nil && (len(taken) == 0 || taken[len(taken)-1].UID < r.UID) {
+			taken = append(taken, g.moved(r))
+		}
+	}
+	if len(taken) == 0 {
+		return
+	}
+	s.Records = append(s.Records, taken...)
+	sort.Slice(s.Records, func(i, j int) bool { return s.Records[i].UID < s.Records[j].UID })
+	s.count()
+}
+
+// nextTold is the next UID as far as it can be believed.
+func (s *State) nextTold() UID {
+	if !s.Doubtful {
+		return s.NextUID
+	}
+	if n := len(s.Records); n > 0 {
+		return s.Records[n-1].UID + 1
+	}
+	return 0
+}
+
+// unknown reports whether a message of this UID may have existed without this state telling of it.
+func (s *State) unknown(uid UID) bool {
+	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= uid })
+	return i < len(s.Gaps) && s.Gaps[i].First <= uid
+}
+
+// sortGaps makes the gaps ascend, without any two that overlap.
+func (s *State) sortGaps() {
+	slices.SortFunc(s.Gaps, func(a, b UIDRange) int { return cmp.Compare(a.First, b.First) })
+	out := s.Gaps[:0]
+	for _, g := range s.Gaps {
+		if n := len(out); n > 0 && g.First <= out[n-1].Last {
+			out[n-1].Last = max(out[n-1].Last, g.Last)
+			continue
+		}
+		out = append(out, g)
+	}
+	s.Gaps = out
+}
+
+// grafter makes records of one state records of another, whose extensions and keywords have other numbers.
+type grafter struct {
+	s, o *State
+	exts map[int]int
+	kw   map[int]int
+}
+
+func (g *grafter) moved(r *Record) Record {
+	n := Record{UID: r.UID, Flags: r.Flags, Recovered: r.Recovered, Suspect: r.Suspect}
+	for i := range g.o.Exts {
+		e := &g.o.Exts[i]
+		if v := g.o.Value(r, e); v != nil && e.Name != "keywords" {
+			to := g.ext(i)
+			n.over = append(n.over, extValue{ext: to, gen: g.s.Exts[to].gen, data: v})
+		}
+	}
+	for i := range g.o.Keywords {
+		if i/8 >= len(r.bits) || r.bits[i/8]&(1<<(i%8)) == 0 {
+			continue
+		}
+		k := g.keyword(i)
+		for len(n.bits) <= k/8 {
+			n.bits = append(n.bits, 0)
+		}
+		n.bits[k/8] |= 1 << (k % 8)
+	}
+	n.owned = true
+	return n
+}
+
+// ext is the number here of the other state's extension.
+func (g *grafter) ext(i int) int {
+	if to, ok := g.exts[i]; ok {
+		return to
+	}
+	if g.exts == nil {
+		g.exts = map[int]int{}
+	}
+	e := g.o.Exts[i]
+	to := slices.IndexFunc(g.s.Exts, func(x Ext) bool { return x.Name == e.Name })
+	if to < 0 {
+		to = len(g.s.Exts)
+		e.id, e.gen, e.baseOffset, e.baseSize, e.RecordOffset = to, 0, 0, 0, 0
+		g.s.Exts = append(g.s.Exts, e)
+	} else if own := &g.s.Exts[to]; own.RecordSize < e.RecordSize {
+		own.RecordSize = e.RecordSize
+	}
+	g.exts[i] = to
+	return to
+}
+
+// keyword is the number here of the other state's keyword.
+func (g *grafter) keyword(i int) int {
+	if to, ok := g.kw[i]; ok {
+		return to
+	}
+	if g.kw == nil {
+		g.kw = map[int]int{}
+	}
+	name := g.o.Keywords[i]
+	to := slices.IndexFunc(g.s.Keywords, func(k string) bool { return strings.EqualFold(k, name) })
+	if to < 0 {
+		to = len(g.s.Keywords)
+		g.s.Keywords = append(g.s.Keywords, name)
+	}
+	g.kw[i] = to
+	return to
+}

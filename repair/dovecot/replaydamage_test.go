@@ -1,0 +1,116 @@
+package dovecot
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// aged is an index as Dovecot keeps it over time, with all four files: some changes, a snapshot that becomes the backup,
+// more changes, another snapshot, and changes after it. It returns the files and what they tell.
+func aged(t testing.TB) (Files, *State) {
+	t.Helper()
+	var log2, log []byte
+	app := func(b *[]byte, recs ...[]byte) {
+		for _, r := range recs {
+			*b = append(*b, r...)
+		}
+	}
+	kw := func(name uint32, remove uint32, first, last uint32) []byte {
+		return logRecord(LogKeywordUpdate, external, remove|4<<16, name, first, last)
+	}
+	const work, late = 0x6b726f57, 0x6574616c
+	at := func(f Files) *State {
+		s, list := Replay(f)
+		for _, l := range list {
+			if l.Rule != "log-missing" {
+				t.Fatalf("faults: %v", list)
+			}
+		}
+		return s
+	}
+	snapshot := func(s *State, seq uint32, offset int) []byte {
+		n := &NewIndex{IndexID: s.IndexID, UIDValidity: s.UIDValidity, NextUID: s.NextUID, FirstRecent: s.FirstRecent, Keywords: s.Keywords,
+			Exts: []NewExt{{Name: "mdbox-hdr", Header: bytes.Repeat([]byte{1}, 24)}, {Name: "mdbox", Size: 8, Align: 4}, {Name: "guid", Size: 16, Align: 1}}}
+		for i := range s.Records {
+			r := &s.Records[i]
+			w := NewRecord{UID: r.UID, Flags: r.Flags, Data: [][]byte{nil, le.AppendUint64(nil, uint64(r.UID)), bytes.Repeat([]byte{byte(r.UID)}, 16)}}
+			for k := range s.Keywords {
+				if k/8 < len(r.bits) && r.bits[k/8]&(1<<(k%8)) != 0 {
+					w.Keywords = append(w.Keywords, k)
+				}
+			}
+			n.Records = append(n.Records, w)
+		}
+		b, err := n.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		le.PutUint32(b[60:], seq)
+		le.PutUint32(b[64:], uint32(offset))
+		le.PutUint32(b[68:], uint32(offset))
+		return b
+	}
+	log2 = logFile(7, 0, 0, logRecord(LogHeaderUpdate, external, 24|4<<16, 77))
+	for i := range uint32(30) {
+		app(&log2, logRecord(LogAppend, external, i+1, i%3*8))
+	}
+	app(&log2, kw(work, 0, 3, 9), logRecord(LogExpunge, external, 5, 6))
+	backup := snapshot(at(Files{Log: log2}), 7, len(log2))
+	for i := range uint32(12) {
+		app(&log2, logRecord(LogFlagUpdate, 0, 10+i, 10+i, 1), logRecord(LogAppend, external, 31+i, 0))
+	}
+	app(&log2, kw(late, 0, 20, 24))
+	log = logFile(8, 7, uint32(len(log2)), logRecord(LogFlagUpdate, 0, 1, 4, 2))
+	index := snapshot(at(Files{Backup: backup, Log: log, Log2: log2}), 8, len(log))
+	app(&log, logRecord(LogExpunge, external, 12, 13), kw(work, 1, 3, 4))
+	for i := range uint32(9) {
+		app(&log, logRecord(LogFlagUpdate, 0, 14+2*i, 14+2*i, 8), logRecord(LogAppend, external, 43+i, 8))
+	}
+	f := Files{Index: index, Backup: backup, Log: log, Log2: log2}
+	return f, at(f)
+}
+
+// TestReplayOfOneDamagedFileTellsWhatTheOthersTell damages one of the four files, in many places: as long as the other three
+// tell everything, nothing may be lost.
+func TestReplayOfOneDamagedFileTellsWhatTheOthersTell(t *testing.T) {
+	f, truth := aged(t)
+	// The log from zero is gone from Dovecot's folder after some days: then only index, backup and later logs tell.
+	later := bytes.Clone(f.Log2)
+	le.PutUint32(later[12:], 6)
+	for _, whole := range []bool{true, false} {
+		base := f
+		if !whole {
+			base.Log2 = later
+		}
+		for name, of := range map[string]func(*Files) *[]byte{"index": func(f *Files) *[]byte { return &f.Index }, "backup": func(f *Files) *[]byte { return &f.Backup },
+			"log2": func(f *Files) *[]byte { return &f.Log2 }} {
+			size := len(*of(&base))
+			rng := rand.New(rand.NewPCG(1, uint64(size)))
+			for range 400 {
+				d := base
+				b := bytes.Clone(*of(&d))
+				from := rng.IntN(size)
+				n := 1 + rng.IntN(200)
+				kind := rng.IntN(4)
+				switch kind {
+				case 0:
+					for i := from; i < min(from+n, size); i++ {
+						b[i] = byte(rng.Uint32())
+					}
+				case 1:
+					clear(b[from:min(from+n, size)])
+				case 2:
+					b = b[:from]
+				case 3:
+					b = nil
+				}
+				*of(&d) = b
+				s, _ := Replay(d)
+				if diff := diffLines(summary(s), summary(truth)); diff != "" || s.UIDValidity != truth.UIDValidity || s.NextUID != truth.NextUID {
+					t.Errorf("%s, from nothing %v, kind %d at %d+%d of %d (base %s): UIDVALIDITY %d next %d: %.300s", name, whole, kind, from, n, size, s.Base, s.UIDValidity, s.NextUID, diff)
+				}
+			}
+		}
+	}
+}
