@@ -10,7 +10,7 @@ import (
 // graft takes from another state of the same index what this one cannot tell: messages in its gaps, the values of records
 // that may be damaged, and a header that can be believed. score is how much the other one can be trusted.
 func (s *State) graft(o *State, score int) {
-	if s.Doubtful && !o.Doubtful && o.UIDValidity != 0 {
+	if (s.Doubtful && !o.Doubtful || !s.sound && o.sound) && o.UIDValidity != 0 {
 		s.UIDValidity, s.FirstRecent = o.UIDValidity, min(o.FirstRecent, s.NextUID)
 		s.Header.UIDValidity, s.Header.FirstRecentUID = s.UIDValidity, s.FirstRecent
 		s.Header.IndexID, s.IndexID = o.IndexID, o.IndexID
@@ -35,6 +35,7 @@ func (s *State) graft(o *State, score int) {
 			taken = append(taken, g.moved(r))
 		}
 	}
+	s.close(o)
 	if len(taken) == 0 {
 		return
 	}
@@ -52,6 +53,26 @@ func (s *State) nextTold() UID {
 		return s.Records[n-1].UID + 1
 	}
 	return 0
+}
+
+// close narrows the gaps by what another state's base tells: a message that it does not know and must have known was gone by then.
+func (s *State) close(o *State) {
+	if o.known == 0 {
+		return
+	}
+	var open []UIDRange
+	for _, g := range s.Gaps {
+		for _, h := range o.Gaps { // unknown to both
+			if from, to := max(g.First, h.First), min(g.Last, h.Last); from <= to && to < o.known {
+				open = append(open, UIDRange{from, to})
+			}
+		}
+		if g.Last >= o.known {
+			open = append(open, UIDRange{max(g.First, o.known), g.Last})
+		}
+	}
+	s.Gaps = open
+	s.sortGaps()
 }
 
 // unknown reports whether a message of this UID may have existed without this state telling of it.

@@ -82,6 +82,7 @@ type Index struct {
 	// NeedsFsck is why Dovecot repairs this file before it uses it, or "".
 	NeedsFsck string
 
+	counted    int  // how many of the records Dovecot reads: those the header counts
 	guessed    bool // headers and records were found without the base header's help
 	extsBroken bool // an extension header could not be read
 	badRecords bool // some have no UID or are out of order, which Dovecot does not notice when it opens the file

@@ -18,6 +18,13 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 	} else {
 		x.fsck(fs, len(b), "index-records-cut", "the header counts %d messages, the file holds %d", h.Messages, fit)
 	}
+	more := 0 // records that the header does not count
+	if n < fit {
+		if more = goesOn(b[int(h.HeaderSize):], n, size); more > 0 {
+			fs.add(32, "index-messages-count", "the header counts %d messages, the file holds %d", n, n+more)
+		}
+	}
+	n += more
 	records := make([]IndexRecord, n)
 	ordered, last := true, UID(0) // last: of the records so far, as they stand
 	for i := range n {
@@ -27,7 +34,7 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 		if r.UID == 0 {
 			x.badRecords, ordered = true, false
 			fs.add(at, "index-record-uid", "record %d has UID 0", i)
-			if i+1 == int(h.Messages) { // "last message has uid=0"
+			if i+1 == int(h.Messages) && more == 0 { // "last message has uid=0"
 				x.Unusable = "index-record-uid"
 			}
 			continue
@@ -37,16 +44,38 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 		}
 		last = r.UID
 	}
-	if last >= h.NextUID {
+	if last >= h.NextUID && more == 0 {
 		x.fsck(fs, int(h.HeaderSize), "index-next-uid", "the last UID is %d, the next one %d", last, h.NextUID)
 	}
 	if !ordered || last >= h.NextUID && h.NextUID != 0 {
 		records = x.inOrder(records, fs)
 	}
 	x.Records = records
+	x.counted = len(records)
+	if more > 0 {
+		end := int64(int(h.HeaderSize) + (n-more)*size)
+		x.counted = sort.Search(len(records), func(i int) bool { return records[i].Offset >= end })
+	}
 	if int(h.Messages) > fit {
 		x.gap(lastUID(records)+1, 0)
 	}
+}
+
+// goesOn counts the records behind the first n that are records too: Dovecot writes an index to its last byte, and where more is
+// in it than the header counts, the count is wrong or something was added.
+func goesOn(b []byte, n, size int) int {
+	at := n * size
+	if n > 0 {
+		at -= size // they must follow on the last one
+	}
+	have := ascends(b, at, size)
+	if n > 0 {
+		have--
+	}
+	if have < 1 || at+(have+min(n, 1))*size < len(b)-size+1 && have < searchRun {
+		return 0
+	}
+	return have
 }
 
 // noise marks records in which a bit is set that stands for nothing: nobody wrote them so.

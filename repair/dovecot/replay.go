@@ -107,12 +107,14 @@ func (p *parsed) replay() (*State, []Fault) {
 			return all[best].s, all[best].list
 		}
 	}
-	for i, t := range all {
-		if i != best {
-			all[best].s.graft(t.s, t.score)
-		}
+	// What the best cannot tell, the next best may.
+	first := all[best]
+	all = slices.Delete(all, best, best+1)
+	slices.SortStableFunc(all, func(a, b told) int { return b.score - a.score })
+	for _, t := range all {
+		first.s.graft(t.s, t.score)
 	}
-	return all[best].s, all[best].list
+	return first.s, first.list
 }
 
 // ReplayFrom is Replay from a given base, for comparing what different chains tell. ok is false where the files do not
@@ -149,6 +151,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 			return nil, nil, 0
 		}
 		r.fromIndex(x)
+		r.s.sound = p.clean[x]
 		switch {
 		case p.clean[x]:
 		case r.s.Doubtful && len(x.Gaps) == 0 && !x.badRecords:

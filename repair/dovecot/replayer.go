@@ -100,6 +100,10 @@ func (r *replayer) fromIndex(x *Index) {
 	r.s.raw = x.rawHeader
 	r.s.NextUID = x.Header.NextUID
 	r.s.Gaps = append([]UIDRange(nil), x.Gaps...)
+	records := x.Records
+	if r.strict {
+		records = records[:x.counted]
+	}
 	r.s.Exts = append([]Ext(nil), x.Exts...)
 	for i := range r.s.Exts {
 		e := &r.s.Exts[i]
@@ -113,8 +117,8 @@ func (r *replayer) fromIndex(x *Index) {
 		}
 	}
 	kw := r.s.Ext("keywords")
-	r.s.Records = make([]Record, len(x.Records))
-	for i, rec := range x.Records {
+	r.s.Records = make([]Record, len(records))
+	for i, rec := range records {
 		n := &r.s.Records[i]
 		n.UID, n.Flags, n.base, n.Suspect = rec.UID, rec.Flags, rec.Data, rec.Suspect
 		if kw != nil && kw.RecordSize > 0 {
@@ -129,6 +133,10 @@ func (r *replayer) fromIndex(x *Index) {
 		r.s.Doubtful, r.s.NextUID = true, r.last+1
 		le.PutUint32(r.s.raw[28:], uint32(r.last+1))
 		le.PutUint32(r.s.raw[60:], 0) // nor can its place in the logs be believed
+	}
+	r.s.known = r.s.NextUID
+	if n := len(records); n > 0 && (x.NeedsFsck != "" || r.s.known <= records[n-1].UID) {
+		r.s.known = records[n-1].UID + 1
 	}
 }
 

@@ -42,7 +42,9 @@ type State struct {
 	ModSeq         uint64     // highest that index and logs tell; 0 where there is none
 	Doubtful       bool       // the base's header is damaged: UIDValidity, FirstRecent and the header's fields may be noise
 
-	raw [indexHeaderSize]byte
+	raw   [indexHeaderSize]byte
+	sound bool // the base is a file without a fault
+	known UID  // below it, outside of the gaps, the base tells of every message there was
 }
 
 // Record is a message of a mailbox; in a map index a stored message; in a list index a mailbox name.
