@@ -48,12 +48,13 @@ const (
 	DboxMetadataLost                        // there is no metadata
 	DboxMetadataCut                         // the metadata's end is missing
 	DboxBoundaryLost                        // only sizes tell where body and metadata meet
+	DboxAltered                             // the framing is whole, but the body is not the one that was stored: its lines are others
 )
 
 // String names the damages, separated by commas.
 func (d DboxDamage) String() string {
 	var out []string
-	for i, s := range [...]string{"header-lost", "size-wrong", "body-cut", "metadata-lost", "metadata-cut", "boundary-lost"} {
+	for i, s := range [...]string{"header-lost", "size-wrong", "body-cut", "metadata-lost", "metadata-cut", "boundary-lost", "altered"} {
 		if d&(1<<i) != 0 {
 			out = append(out, s)
 		}
@@ -76,6 +77,10 @@ func ParseDbox(r io.ReaderAt, size int64, known []DboxExtent) (*DboxFile, []Faul
 	for at < size && p.d.err == nil {
 		m, problem := p.message(at)
 		if problem == "" {
+			if m.virtualCheck && m.BodySize+p.d.lineFeeds(m.BodyOffset, m.BodyOffset+m.BodySize) != m.VirtualSize {
+				m.Damage = DboxAltered
+				p.fs.add(int(at), "dbox-altered", "the message has other lines than when it was stored: its size with full line ends was %d", m.VirtualSize)
+			}
 			p.accept(m)
 			at = m.End
 			continue

@@ -222,10 +222,11 @@ func (s *sparse) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func TestParseDboxReadsThroughABoundedWindow(t *testing.T) {
-	size := int64(5) << 30
-	tail := []byte("\n\x01\x03\nR60000000\nV10\nG0123456789abcdef0123456789abcdef\n\n")
+	size := int64(1) << 30
 	head := []byte("2 M1e C6b042af8\n")
+	tail := []byte("\n\x01\x03\nR60000000\nV00000000\nG0123456789abcdef0123456789abcdef\n\n")
 	body := size - int64(len(head)+30+len(tail))
+	tail = bytes.Replace(tail, []byte("V00000000"), fmt.Appendf(nil, "V%08x", body), 1)
 	head = fmt.Appendf(head, "\x01\x02N          %016X\n", body)
 	s := &sparse{head: head, tail: tail, size: size}
 	f, list, err := ParseDbox(s, size, nil)

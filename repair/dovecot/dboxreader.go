@@ -72,18 +72,20 @@ func (d *dboxReader) find(from, to int64, pattern []byte, try func(off int64) bo
 // lineFeeds counts line feeds that no carriage return precedes.
 func (d *dboxReader) lineFeeds(from, to int64) int64 {
 	var n int64
-	last := byte(0)
+	cr := false // the byte before is one
 	for off := from; off < to; {
 		b := d.at(off, int(min(dboxMetaLimit, to-off)))
 		if len(b) == 0 {
 			break
 		}
-		for _, c := range b {
-			if c == '\n' && last != '\r' {
-				n++
-			}
-			last = c
+		n += int64(bytes.Count(b, []byte{'\n'}))
+		if bytes.IndexByte(b, '\r') >= 0 {
+			n -= int64(bytes.Count(b, []byte("\r\n")))
 		}
+		if cr && b[0] == '\n' {
+			n--
+		}
+		cr = b[len(b)-1] == '\r'
 		off += int64(len(b))
 	}
 	return n

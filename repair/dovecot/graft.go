@@ -75,6 +75,15 @@ func (s *State) close(o *State) {
 	s.sortGaps()
 }
 
+// Knew reports whether the index knew of every message up to this UID that was there when it was last written: one that it
+// does not list was gone by then.
+func (s *State) Knew(uid UID) bool {
+	if s.Exact {
+		return uid < s.NextUID
+	}
+	return uid < s.known && !s.unknown(uid)
+}
+
 // unknown reports whether a message of this UID may have existed without this state telling of it.
 func (s *State) unknown(uid UID) bool {
 	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= uid })

@@ -24,6 +24,7 @@ type ListNode struct {
 	HasCounts                bool // the following are told
 	Messages, Unseen, Recent uint32
 	NextUID                  UID
+	ModSeq                   uint64 // highest; 0 where it is not told
 }
 
 // List reads the nodes of a mailbox list index. ok is false where this is none.
@@ -52,6 +53,7 @@ func (s *State) List() (l *List, list []Fault, ok bool) {
 			n.HasCounts = true
 			n.Messages, n.Unseen, n.Recent, n.NextUID = u32(v, 0), u32(v, 4), u32(v, 8), UID(u32(v, 12))
 		}
+		n.ModSeq, _ = s.number(r, "hmodseq")
 		l.byUID[n.UID] = len(l.Nodes)
 		l.Nodes = append(l.Nodes, n)
 	}

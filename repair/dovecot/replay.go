@@ -104,7 +104,8 @@ func (p *parsed) replay() (*State, []Fault) {
 			best = len(all) - 1
 		}
 		if score >= soundScore {
-			return all[best].s, all[best].list
+			s.Exact = true
+			return s, list
 		}
 	}
 	// What the best cannot tell, the next best may.

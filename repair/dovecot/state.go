@@ -37,6 +37,7 @@ type State struct {
 	Gaps           []UIDRange // of these UIDs messages may have existed that are told no more
 	PendingExpunge []UID      // messages someone asked to expunge, and which are still there
 	Start, End     Position   // the part of the logs that was applied; zero where none was
+	Exact          bool       // complete, from a base without a fault
 	Complete       bool       // nothing is known to be missing between base, logs and their end
 	Deleted        bool       // the logs say that the mailbox was deleted
 	ModSeq         uint64     // highest that index and logs tell; 0 where there is none

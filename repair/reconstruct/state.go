@@ -1,6 +1,7 @@
-// Package reconstruct reads the local copy of a mailbox and says what is known about it: which messages there are, with
-// which UIDs, flags and keywords, and which file told it. It reads only an [io/fs.FS] (a snapshot's), never the host,
-// and writes nothing.
+// Package reconstruct reads the local copy of an account's mail and says what is known about each mailbox: which messages
+// there are, with which UIDs, flags, keywords and dates, where their bytes lie, and which file told it. Evidence is merged
+// from all that survived: index, backup, logs, cache, list index, map index, message files and their names. It reads only
+// an [io/fs.FS] (a snapshot's), never the host, and writes nothing.
 package reconstruct
 
 import (
@@ -14,18 +15,31 @@ import (
 type State struct {
 	Mailbox     store.Mailbox
 	Layout      store.Layout
-	UIDValidity uint32      // 0 where nothing tells it
-	NextUID     dovecot.UID // 0 where nothing tells it
-	Messages    []Message   // by UID; those without one at the end
+	GUID        dovecot.GUID // the mailbox's own; zero where nothing tells it
+	UIDValidity uint32       // 0 where nothing tells it
+	NextUID     dovecot.UID  // 0 where nothing tells it
+	ModSeq      uint64       // highest that is told; 0 where none is
+	Messages    []Message    // by UID; those without one at the end
 	Files       dovecot.Files
 	Base        dovecot.Base // which index file the state of a dbox mailbox was built on
 	Index       *dovecot.State
 	Faults      []FileFault
 	Pending     []dovecot.UID          // someone asked to expunge these; they are still there
 	Unread      []Unread               // files of the mailbox, or its storage, that are there and could not be copied
-	Storage     Storage                // mdbox
+	Storage     *Storage               // mdbox: what all mailboxes of the account share
 	UIDList     bool                   // Maildir: there is a dovecot-uidlist
 	Listed      map[dovecot.UID]string // Maildir: the base names that dovecot-uidlist tells
+	Names       Listed                 // what the list index tells of the mailbox
+
+	// Sound: the index files tell everything that was ever noted in them. Otherwise messages may have been in the mailbox
+	// that they do not tell of, and others may have left it.
+	Sound bool
+	// Anew: Dovecot has made the index files anew while the mail was older, so that they know nothing of it.
+	Anew bool
+	// Dropped counts messages that the index files tell of, and that have left the mailbox by what others tell: moved, or expunged.
+	Dropped int
+	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
+	Regained int
 }
 
 // Unread is a file whose bytes the copy lacks although the host has it.
@@ -34,32 +48,43 @@ type Unread struct {
 	Why  string // from the host: untrusted
 }
 
-// Storage is what the mailboxes of an mdbox account share, as the copy holds it.
-type Storage struct {
-	Copied bool // the copy holds the storage
-	Found  bool // the map index, or its log, is there
-	Known  bool // the map index could be read: Refs can be believed
-	Map    *dovecot.State
-	Faults []dovecot.Fault // of the map index and its logs
-	Refs   map[dovecot.UID]uint16
-	Sizes  map[uint32]int64 // of the files m.N that messages of this mailbox are in; missing where there is no such file
-}
-
 // Message is one message of a mailbox as the evidence tells it.
 type Message struct {
 	UID      dovecot.UID // 0: none is known
 	Flags    dovecot.Flags
 	Keywords []string
-	GUID     dovecot.GUID      // zero where it is not told
-	File     store.RelPath     // the file that holds it; "" for mdbox, whose files hold many
-	Size     int64             // bytes of File; -1 unknown
-	Received time.Time         // zero where it is not told
+	GUID     dovecot.GUID  // zero where it is not told
+	File     store.RelPath // the file that holds it; an mdbox file holds many
+	Size     int64         // bytes of File, for mdbox of the message alone; -1 unknown
+	Received time.Time     // zero where it is not told
+	Saved    time.Time     // to this mailbox; zero where it is not told
+	ModSeq   uint64
+	Body     Body // where its text lies
+
 	MapUID   dovecot.UID       // mdbox
-	Stored   dovecot.MapRecord // mdbox: where the storage holds it; zero where the map index does not tell
+	Stored   dovecot.MapRecord // mdbox: where the storage holds it; zero where nothing tells
 	Lost     bool              // the index tells of it, but none of its bytes is there
 	Renumber bool              // Maildir: its UID stands behind damage in dovecot-uidlist, where Dovecot no longer reads
-	Stray    bool              // its file is there, but the index does not tell of it
+	Stray    bool              // its file is there, but the index does not tell of it, and nothing says that it belongs to the mailbox
+
+	By Told // which evidence told what
 }
+
+// Body is where a message's stored text lies, and what is wrong with it.
+type Body struct {
+	File        store.RelPath // "" where there is none
+	Offset      int64         // in File
+	Size        int64         // bytes as stored; -1 where it is the whole file
+	Virtual     int64         // as metadata or file name tell it; -1 where they do not
+	Plain       int64         // bytes of the plain text where it is stored otherwise; -1 where it is stored as it is
+	Encoding    dovecot.Encoding
+	Attachments string // parts that lie in files of their own
+	Damage      dovecot.DboxDamage
+	Altered     bool // its text is not the one that was stored: sizes do not fit
+}
+
+// Whole reports whether nothing is known to be wrong with the text or its framing.
+func (b Body) Whole() bool { return b.Damage == 0 && !b.Altered && b.File != "" }
 
 // Flagged reports whether the message carries any flag that a client would miss.
 func (m Message) Flagged() bool { return m.Flags&dovecot.FlagsIMAP != 0 }
@@ -82,8 +107,9 @@ type Counts struct {
 // Counts counts the messages that can be shown: those whose file is not lost.
 func (s *State) Counts() Counts {
 	var c Counts
-	for _, m := range s.Messages {
-		if m.Lost || m.Stray && s.Layout != store.Maildir {
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		if !s.Belongs(m) {
 			continue
 		}
 		c.Messages++
@@ -101,6 +127,11 @@ func (s *State) Counts() Counts {
 		}
 	}
 	return c
+}
+
+// Belongs reports whether a message is in the mailbox and has a text: it is not lost, and in dbox no stray file.
+func (s *State) Belongs(m *Message) bool {
+	return !m.Lost && (!m.Stray || s.Layout == store.Maildir)
 }
 
 // Keywords lists the names in use, in the order of their first message.

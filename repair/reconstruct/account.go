@@ -1,0 +1,104 @@
+package reconstruct
+
+import (
+	"context"
+	"io/fs"
+	"slices"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// Account is the best-known truth about an account's mail, as far as the copy holds it.
+type Account struct {
+	Account store.Account
+	Boxes   []*State // the mailboxes asked for, in that order
+	Others  []*State // mdbox: the account's other mailboxes, whose index files say which messages are whose
+	Storage *Storage // mdbox; nil for other layouts
+	Orphans []Orphan // messages that are in no mailbox
+	List    *dovecot.List
+	// ListFaults are what is wrong with the list index. With LAYOUT=index it is the only place of the mailboxes' names.
+	ListFaults []FileFault
+}
+
+// Fate says what became of a message that is in no mailbox.
+type Fate string
+
+// The fates.
+const (
+	Expunged    Fate = "expunged"    // somebody deleted it; its bytes are still there
+	Uncommitted Fate = "uncommitted" // saving it was never finished, as far as can be told
+	Unplaced    Fate = "unplaced"    // it was in a mailbox, and nothing tells in which
+	SetAside    Fate = "set aside"   // Dovecot found it damaged, and keeps what it was in a .broken file
+)
+
+// Orphan is a message that is in no mailbox, with the mailbox it was first saved to, where that is told.
+type Orphan struct {
+	Message
+	Fate Fate
+	From string // storage name of the mailbox; "" where nothing tells it
+}
+
+// Read reconstructs mailboxes of an account from its copy. A damaged file is no error: it is in the States' Faults.
+func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox) (*Account, error) {
+	acct := &Account{Account: a}
+	if err := acct.readList(fsys); err != nil {
+		return nil, err
+	}
+	read := func(m store.Mailbox) (*State, error) {
+		s := &State{Mailbox: m, Layout: a.Layout, Names: acct.listed(m)}
+		if err := s.readIndex(fsys, m); err != nil {
+			return nil, err
+		}
+		return s, ctx.Err()
+	}
+	for _, m := range boxes {
+		s, err := read(m)
+		if err != nil {
+			return nil, err
+		}
+		acct.Boxes = append(acct.Boxes, s)
+	}
+	switch a.Layout {
+	case store.Maildir:
+		for _, s := range acct.Boxes {
+			if err := s.readMaildir(ctx, fsys); err != nil {
+				return nil, err
+			}
+		}
+		return acct, nil
+	case store.SDBox:
+		for _, s := range acct.Boxes {
+			if err := s.readSDBox(ctx, fsys, acct); err != nil {
+				return nil, err
+			}
+		}
+		return acct, nil
+	}
+	for _, m := range a.Mailboxes {
+		if slices.ContainsFunc(boxes, func(b store.Mailbox) bool { return b.Dir == m.Dir }) {
+			continue
+		}
+		if _, err := fs.Stat(fsys, string(m.Dir)); err != nil {
+			continue // not in the copy
+		}
+		s, err := read(m)
+		if err != nil {
+			return nil, err
+		}
+		acct.Others = append(acct.Others, s)
+	}
+	return acct, acct.readMDBox(ctx, fsys)
+}
+
+// All are all mailboxes that are known.
+func (acct *Account) All() []*State { return slices.Concat(acct.Boxes, acct.Others) }
+
+// Mailbox reads what the copy tells of one mailbox.
+func Mailbox(ctx context.Context, fsys fs.FS, a store.Account, m store.Mailbox) (*State, error) {
+	acct, err := Read(ctx, fsys, a, []store.Mailbox{m})
+	if err != nil {
+		return nil, err
+	}
+	return acct.Boxes[0], nil
+}

@@ -1,0 +1,73 @@
+package reconstruct
+
+import (
+	"io/fs"
+	"time"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// readIndex replays the index files, which for mdbox and sdbox is where the truth is.
+func (s *State) readIndex(fsys fs.FS, m store.Mailbox) error {
+	prefix := join(m, "dovecot.index")
+	var err error
+	if s.Files, err = readFiles(fsys, prefix, s.unread); err != nil {
+		return err
+	}
+	state, faults := dovecot.Replay(s.Files)
+	s.Index, s.Base, s.Sound = state, state.Base, state.Exact
+	for _, f := range faults {
+		s.Faults = append(s.Faults, FileFault{File: indexFile(prefix, f.File), Fault: f})
+	}
+	s.UIDValidity, s.NextUID, s.ModSeq, s.Pending = state.UIDValidity, state.NextUID, state.ModSeq, state.PendingExpunge
+	s.GUID, _ = state.MailboxGUID()
+	s.believeList()
+	if s.Layout == store.Maildir {
+		return nil
+	}
+	s.Messages = make([]Message, 0, len(state.Records))
+	for i := range state.Records {
+		s.Messages = append(s.Messages, s.indexed(&state.Records[i]))
+	}
+	return nil
+}
+
+// indexed is a message as the index tells it.
+func (s *State) indexed(r *dovecot.Record) Message {
+	m := Message{UID: r.UID, Flags: r.Flags, Keywords: s.Index.KeywordNames(r), Size: -1, Body: Body{Size: -1, Virtual: -1, Plain: -1}}
+	by := ByIndex
+	if !s.Sound || r.Recovered || r.Suspect {
+		by = ByDamaged
+	}
+	m.By = Told{Mailbox: by, UID: by, Flags: by}
+	if id, ok := s.Index.GUID(r); ok {
+		m.GUID = id
+	}
+	if id, saved, ok := s.Index.MapUID(r); ok {
+		m.MapUID = id
+		if saved != 0 {
+			m.Saved, m.By.Saved = time.Unix(int64(saved), 0).UTC(), by
+		}
+	}
+	m.ModSeq, _ = s.Index.ModSeqOf(r)
+	return m
+}
+
+// believeList takes from the list index what the mailbox's own index does not tell.
+func (s *State) believeList() {
+	if !s.Names.Known {
+		return
+	}
+	doubtful := s.Index.Doubtful
+	if s.UIDValidity == 0 || doubtful && s.Names.UIDValidity != 0 {
+		s.UIDValidity = s.Names.UIDValidity
+	}
+	if s.GUID.IsZero() {
+		s.GUID = s.Names.GUID
+	}
+	if !s.Sound && s.Names.UIDValidity == s.UIDValidity {
+		s.NextUID = max(s.NextUID, s.Names.NextUID)
+		s.ModSeq = max(s.ModSeq, s.Names.ModSeq)
+	}
+}
