@@ -11,29 +11,31 @@ import (
 	"dovemend/repair/store"
 )
 
-// Mailbox examines the copy of one mailbox.
+// Mailbox reads and examines the copy of one mailbox.
 func Mailbox(ctx context.Context, fsys fs.FS, a store.Account, m store.Mailbox) (*Report, error) {
-	s, err := reconstruct.Mailbox(ctx, fsys, a, m)
+	acct, err := reconstruct.Read(ctx, fsys, a, []store.Mailbox{m})
 	if err != nil {
 		return nil, fmt.Errorf("examine %s: %w", m.Dir, err)
 	}
-	x := &examiner{Report: &Report{State: s}, ctx: ctx, fsys: fsys, account: a, box: m, damaged: map[dovecot.UID]bool{}, changed: map[dovecot.UID]bool{}}
+	return Examine(ctx, fsys, acct, acct.Boxes[0])
+}
+
+// Examine says what is wrong with one mailbox of an account that was reconstructed.
+func Examine(ctx context.Context, fsys fs.FS, acct *reconstruct.Account, s *reconstruct.State) (*Report, error) {
+	x := &examiner{Report: &Report{State: s}, ctx: ctx, fsys: fsys, acct: acct, account: acct.Account, box: s.Mailbox, damaged: map[dovecot.UID]bool{}, changed: map[dovecot.UID]bool{}}
 	x.now, x.Verdict, _ = dovecot.Sees(s.Files)
 	without := s.Files
 	without.Index = nil
 	var then dovecot.Verdict
 	x.without, then, _ = dovecot.Sees(without)
 	// The messages come first, because what is wrong with them counts in the outcomes, which the findings about the index tell.
-	switch a.Layout {
+	switch s.Layout {
 	case store.SDBox:
-		err = x.sdbox()
+		x.sdbox()
 	case store.MDBox:
-		err = x.mdbox()
+		x.mdbox()
 	case store.Maildir:
-		err = x.maildir()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("examine %s: %w", m.Dir, err)
+		x.maildir()
 	}
 	messages := x.Findings
 	x.Damaged = len(x.damaged)
@@ -45,8 +47,9 @@ func Mailbox(ctx context.Context, fsys fs.FS, a store.Account, m store.Mailbox) 
 	x.NoIndex = x.outcome(x.without, then, false)
 	x.unread()
 	x.index()
+	x.membership()
 	if err := x.cache(); err != nil {
-		return nil, fmt.Errorf("examine %s: %w", m.Dir, err)
+		return nil, fmt.Errorf("examine %s: %w", s.Mailbox.Dir, err)
 	}
 	x.leftovers()
 	x.Findings = append(x.Findings, messages...)
@@ -57,6 +60,7 @@ type examiner struct {
 	*Report
 	ctx     context.Context
 	fsys    fs.FS
+	acct    *reconstruct.Account
 	account store.Account
 	box     store.Mailbox
 	now     *dovecot.State       // what Dovecot would know with the files as they are

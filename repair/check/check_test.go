@@ -156,8 +156,8 @@ func TestMaildirFindings(t *testing.T) {
 		sev  Severity
 	}{
 		{"sound", nil, "", ""},
-		{"cut", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(text[:9])}, "maildir-size", Broken},
-		{"empty", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(nil)}, "maildir-size", Broken},
+		{"cut", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(text[:9])}, "maildir-cut", Broken},
+		{"empty", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(nil)}, "maildir-cut", Broken},
 		{"a line end overwritten", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(bytes.Replace(text, []byte("\n"), []byte("x"), 1))}, "maildir-virtual-size", Suspect},
 		{"beginning overwritten", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file(append([]byte{0, 1, 2}, text[3:]...))}, "maildir-head", Note},
 		{"compressed", fstest.MapFS{"cur/2.b,S=18,W=21:2,S": file([]byte{0x1f, 0x8b, 8, 0})}, "", ""},

@@ -3,6 +3,8 @@
 package check
 
 import (
+	"slices"
+
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
@@ -21,10 +23,11 @@ const (
 // Cure is what can be done about a finding: the name of a remedy, or nothing of the kind.
 type Cure string
 
-// The cures. They are the direct remedies by name; CureNone is for what none of them cures.
+// The cures. They are remedies by name; CureNone is for what none of them cures, or what needs none.
 const (
 	CureNone      Cure = ""
 	CureCache     Cure = "drop-cache"
+	CureRebuild   Cure = "rebuild"
 	CureDropIndex Cure = "drop-index"
 	CureClear     Cure = "clear"
 )
@@ -49,6 +52,11 @@ type Report struct {
 	Damaged  int     // messages whose own bytes are damaged
 	AsIs     Outcome // what Dovecot comes to if nothing is done
 	NoIndex  Outcome // what Dovecot would come to if dovecot.index were removed
+}
+
+// Needs reports whether a finding of the mailbox wants this cure.
+func (r *Report) Needs(c Cure) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Cure == c })
 }
 
 // Outcome is what a mailbox would be after a change, against what it is in the State. The counts are upper bounds: Dovecot may

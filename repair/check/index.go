@@ -10,9 +10,6 @@ import (
 	"dovemend/repair/store"
 )
 
-// askHost is what helps where none of the direct remedies does.
-const askHost = "keep the copy, and ask your hosting company to run \"doveadm force-resync\" on this mailbox"
-
 // index tells what is wrong with the index files.
 func (x *examiner) index() {
 	before := len(x.Findings)
@@ -106,22 +103,44 @@ func (x *examiner) told(f Finding) Finding {
 		return f
 	case name == "dovecot-uidlist":
 		f.Effect = "Dovecot gives the messages it cannot find in this file new numbers: mail programs download them anew"
-		f.Advice = "nothing has to be removed: Dovecot writes this file anew by itself; the messages and their flags are not touched by this"
+		f.Cure, f.Advice = CureRebuild, "rebuild writes this file anew, with every number that any file still tells; the messages and their flags are not touched by this"
 		return f
 	case name == "dovecot-keywords":
 		f.Effect = "labels may show under names like unknown-0"
-		f.Advice = "keep the copy; none of the direct remedies mends this file"
+		f.Advice = "keep the copy; nothing tells the names any more"
+		if x.State.Renamed {
+			f.Cure, f.Advice = CureRebuild, "rebuild writes this file anew: the index still tells the names"
+		}
 		return f
 	case x.Verdict == dovecot.VerdictSame:
 		f.Effect = "what Dovecot noted there since it last saved the list of messages is lost: newer mail may not show, and flags may be older ones"
-		f.Advice = "removing files would not bring it back; " + askHost + ", which finds mail that is stored and not listed"
+		f.Advice = "nothing has to be done about this file; mail that is stored and not listed is named by itself"
+		return f
+	case !x.dbox() && !x.AsIs.Loses():
+		f.Effect, f.Advice = x.effect(x.Verdict), "nothing has to be removed: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails"
+		if fails(x.Verdict) {
+			f.Cure, f.Advice = CureRebuild, written
+		}
 		return f
 	}
-	f.Effect, f.Cure, f.Advice = x.effect(x.Verdict)+x.costs(x.AsIs), CureNone, x.advice()
-	if x.Helps() {
-		f.Cure = CureDropIndex
+	f.Effect, f.Cure, f.Advice = x.effect(x.Verdict)+x.costs(x.AsIs), CureRebuild, written
+	if !x.readable() {
+		f.Cure, f.Advice = CureNone, chmod
 	}
 	return f
+}
+
+// written is what rebuild does about the list of messages.
+const written = "rebuild writes the list of messages anew from everything that the files still tell: messages, numbers, flags and labels"
+
+// readable reports whether all index files that are there could be copied: what could not be may tell more.
+func (x *examiner) readable() bool {
+	for _, end := range []string{"", ".log", ".log.2", ".backup"} {
+		if !x.State.Readable(x.file("dovecot.index" + end)) {
+			return false
+		}
+	}
+	return true
 }
 
 // costs puts an outcome's losses into words.
@@ -140,23 +159,6 @@ func (x *examiner) costs(o Outcome) string {
 		return ""
 	}
 	return " (up to: " + strings.Join(parts, ", ") + ")"
-}
-
-// advice compares removing dovecot.index with leaving it.
-func (x *examiner) advice() string {
-	switch {
-	case x.State.Files.Index == nil && !x.AsIs.Loses():
-		return "nothing has to be removed: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails"
-	case x.State.Files.Index == nil:
-		return "there is no dovecot.index that could be removed; " + askHost
-	case x.Helps() && !x.NoIndex.Loses():
-		return "remove dovecot.index (drop-index): it costs nothing here, because Dovecot makes it anew from what the other files tell"
-	case x.Helps():
-		return "removing dovecot.index (drop-index) saves the most of what the direct remedies can save" + x.costs(x.NoIndex) + "; the copy keeps all of it"
-	case !x.AsIs.Loses():
-		return "remove nothing: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails; removing dovecot.index would lose more" + x.costs(x.NoIndex)
-	}
-	return "removing dovecot.index would lose no less" + x.costs(x.NoIndex) + "; " + askHost + ". The copy keeps what the files tell now"
 }
 
 // missing names index files that are not there.
@@ -200,22 +202,25 @@ func (x *examiner) allMissing(leftovers bool) {
 			stray++
 		}
 	}
-	for _, refs := range x.State.Storage.Refs {
-		if refs > 0 {
-			kept++
+	if x.State.Storage != nil {
+		for _, refs := range x.State.Storage.Refs {
+			if refs > 0 {
+				kept++
+			}
 		}
 	}
-	if x.dbox() && (leftovers || stray > 0 || kept > 0) {
+	if x.dbox() && (leftovers || stray > 0 || kept > 0 || x.State.Regained > 0) {
 		f.Severity, f.Text = Broken, "all index files of this mailbox are gone: nothing tells which messages are in it"
 		f.Effect = "Dovecot shows the mailbox empty, and says no error"
-		f.Advice = "remove nothing more"
+		f.Cure = CureRebuild
 		switch {
-		case stray > 0:
-			f.Advice += fmt.Sprintf("; the mail itself is still in the folder (%s)", plural(stray, "message", "messages"))
-		case kept > 0:
-			f.Advice += "; the mail itself is most likely still in storage/, beside mailboxes/"
+		case x.State.Regained > 0:
+			f.Advice = "remove nothing more; rebuild puts the mail that is still stored back into the mailbox"
+		case leftovers:
+			f.Advice = written
+		default:
+			f.Cure, f.Advice = CureNone, "remove nothing more; the mail that is stored belongs to other mailboxes, by all that can be told"
 		}
-		f.Advice += "; " + askHost
 	}
 	x.find(f)
 }

@@ -1,138 +1,75 @@
 package check
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"path"
-	"slices"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
 )
 
-// headSize is how much of a message's beginning is looked at.
-const headSize = 64
-
-// maildir compares each file with the size its name promises, where the file is not compressed, and with what the index tells.
-func (x *examiner) maildir() error {
+// maildir tells of files that are not of the size their name promises, and compares the files with what the index tells.
+func (x *examiner) maildir() {
 	var b batch
 	have := make(map[dovecot.UID]bool, len(x.State.Messages))
-	for _, m := range x.State.Messages {
-		if err := x.ctx.Err(); err != nil {
-			return err
-		}
+	for i := range x.State.Messages {
+		m := &x.State.Messages[i]
 		have[m.UID] = true
-		if m.Size < 0 {
-			continue
-		}
-		f, bad, err := x.maildirMessage(m)
-		if err != nil {
-			return err
-		}
-		if bad {
+		if f, bad := x.maildirMessage(m); bad {
 			b.add(f)
 		}
 	}
 	x.uidlist()
-	b.done(x, CureClear, advised)
+	b.done(x, CureRebuild, reframed)
 	x.expunged(have)
-	return nil
+	for _, dir := range x.State.NoFolder {
+		if len(x.State.Index.Records) > 0 || x.State.UIDList {
+			x.find(Finding{Severity: Suspect, Rule: "maildir-folder-missing", File: dir, Offset: -1, Text: "this folder of the mailbox, in which its messages lie, does not exist",
+				Effect: "messages that were in it no longer show; Dovecot makes the folder anew, empty", Advice: "bring it back from a backup if there is one; no remedy can make up what is not there"})
+		}
+	}
 }
 
-func (x *examiner) maildirMessage(m reconstruct.Message) (Finding, bool, error) {
-	name := dovecot.ParseMaildirName(path.Base(string(m.File)))
-	f, err := x.fsys.Open(string(m.File))
+func (x *examiner) maildirMessage(m *reconstruct.Message) (Finding, bool) {
+	b := &m.Body
+	f := Finding{Severity: Broken, File: m.File, Offset: -1, Cure: CureRebuild}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Finding{}, false, nil
-	case reconstruct.NotCopied(err):
-		return unreadMessage(m.File), true, nil
-	case err != nil:
-		return Finding{}, false, fmt.Errorf("read the copy of %s: %w", m.File, err)
-	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, 64<<10)
-	head, err := r.Peek(headSize)
-	if err != nil && err != io.EOF {
-		return Finding{}, false, fmt.Errorf("read the copy of %s: %w", m.File, err)
-	}
-	if dovecot.DetectEncoding(head) != dovecot.Plain {
-		return Finding{}, false, nil // compressed or encrypted: the name tells the size of what is inside
-	}
-	head = slices.Clone(head)
-	if name.Size >= 0 && name.Size != m.Size {
+	case b.Why != nil && reconstruct.NotCopied(b.Why):
+		return unreadMessage(m.File), true
+	case b.Why != nil || b.Encoding != dovecot.Plain:
+		return Finding{}, false // compressed or encrypted: the name tells the size of what is inside
+	case b.Cut:
 		x.damaged[m.UID] = true
-		return Finding{Severity: Broken, Rule: "maildir-size", File: m.File, Offset: -1, Cure: CureClear,
-			Text:   fmt.Sprintf("this message should be %d bytes long, as its file name says, and is %d", name.Size, m.Size),
-			Effect: "Dovecot ends the connection each time this message is read", Advice: advised}, true, nil
-	}
-	if name.Virtual >= 0 {
-		virtual, err := virtualSize(x.ctx, r)
-		if err != nil {
-			return Finding{}, false, fmt.Errorf("read the copy of %s: %w", m.File, err)
-		}
-		if virtual != name.Virtual {
-			x.changed[m.UID] = true
-			return Finding{Severity: Suspect, Rule: "maildir-virtual-size", File: m.File, Offset: -1,
-				Text:   fmt.Sprintf("this message's text was changed after it was stored: it has %d bytes with full line ends, and its file name says %d", virtual, name.Virtual),
-				Effect: "it may look wrong; when it is read, Dovecot gives it a new number, and mail programs download it anew",
-				Advice: "if an older backup has this message, take it from there; nothing has to be removed"}, true, nil
-		}
-	}
-	if m.Size > 0 && !headerLike(head) {
+		f.Rule, f.Text = "maildir-cut", fmt.Sprintf("this message should be %d bytes long, as its file name says, and is %d: its end is missing", b.Plain, m.Size)
+		f.Effect, f.Advice = "Dovecot ends the connection each time this message is read", movedOut
+		return f, true
+	case b.Altered && b.Plain >= 0 && b.Plain != m.Size:
+		x.damaged[m.UID] = true
+		f.Rule, f.Text = "maildir-size", fmt.Sprintf("this message should be %d bytes long, as its file name says, and is %d", b.Plain, m.Size)
+		f.Effect, f.Advice = "Dovecot ends the connection each time this message is read", renamed
+		return f, true
+	case b.Altered:
+		x.changed[m.UID] = true
+		f.Severity, f.Rule = Suspect, "maildir-virtual-size"
+		f.Text = fmt.Sprintf("this message's text was changed after it was stored: it has %d bytes with full line ends, and its file name says %d", b.Counted, b.Virtual)
+		f.Effect, f.Advice = "it may look wrong; when it is read, Dovecot gives it a new number, and mail programs download it anew", renamed
+		return f, true
+	case b.NoHead:
 		return Finding{Severity: Note, Rule: "maildir-head", File: m.File, Offset: 0,
-			Text: "this message does not begin as mail does; its beginning may have been overwritten", Effect: "its sender and subject may not show"}, true, nil
+			Text: "this message does not begin as mail does; its beginning may have been overwritten", Effect: "its sender and subject may not show"}, true
 	}
-	return Finding{}, false, nil
-}
-
-// virtualSize is how long a text is when each line ends in CR and LF.
-func virtualSize(ctx context.Context, r io.Reader) (int64, error) {
-	var size int64
-	var last byte
-	buf := make([]byte, 64<<10)
-	for {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		n, err := r.Read(buf)
-		for _, c := range buf[:n] {
-			if c == '\n' && last != '\r' {
-				size++
-			}
-			last = c
-		}
-		size += int64(n)
-		if err == io.EOF {
-			return size, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-}
-
-// headerLike reports whether a line may begin a mail: a name and a colon, or mbox's "From ", or at least no control characters.
-func headerLike(head []byte) bool {
-	for _, c := range head {
-		switch {
-		case c == ':' || c == '\n' || c == '\r':
-			return true
-		case c < ' ' && c != '\t' || c == 0x7f:
-			return false
-		}
-	}
-	return true
+	return Finding{}, false
 }
 
 // uidlist tells of a mailbox with messages and without the file that numbers them.
 func (x *examiner) uidlist() {
-	if x.State.UIDList || len(x.State.Messages) == 0 || !x.State.Readable(x.file("dovecot-uidlist")) {
+	s := x.State
+	if s.UIDList && s.ListedValidity != 0 && s.ListedValidity != s.UIDValidity {
+		x.find(Finding{Severity: Broken, Rule: "uidlist-uidvalidity", File: x.file("dovecot-uidlist"), Offset: 0, Cure: CureRebuild,
+			Text:   fmt.Sprintf("dovecot-uidlist says UIDVALIDITY is %d; the index and the list of mailboxes say %d", s.ListedValidity, s.UIDValidity),
+			Effect: "mail programs download everything anew", Advice: "rebuild writes dovecot-uidlist anew"})
+	}
+	if s.UIDList || len(s.Messages) == 0 || !s.Readable(x.file("dovecot-uidlist")) {
 		return
 	}
 	f := Finding{Severity: Note, Rule: "uidlist-missing", File: x.file("dovecot-uidlist"), Offset: -1,

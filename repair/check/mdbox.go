@@ -1,11 +1,8 @@
 package check
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-	"sort"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
@@ -14,52 +11,103 @@ import (
 
 const (
 	rescans = "reading mail fails, and Dovecot rebuilds the whole storage: mail that was deleted can come back, in all mailboxes"
-	noMap   = "none of the direct remedies mends the map index. Dovecot makes it anew by itself at the next look; expect deleted mail to come back, and keep the copy"
-	storing = kept + "none of the direct remedies mends the storage, which all mailboxes share. Clearing the mailbox would leave the damage there"
+	mapAnew = "rebuild writes the map index anew from the messages themselves, and from what all mailboxes refer to; deleted mail stays deleted"
 )
 
-// mdbox looks up each message of the mailbox in the map, and looks whether a message begins where the map says.
-func (x *examiner) mdbox() error {
-	t := &x.State.Storage
+// mdbox looks whether each message of the mailbox is where the map index says, and whole.
+func (x *examiner) mdbox() {
+	t := x.State.Storage
 	if !t.Copied {
-		return nil
+		return
 	}
 	x.mapIndex()
-	wanted := map[uint32][]*reconstruct.Message{}
-	unknown := 0
+	var b batch
+	lost := map[uint32]int{}
+	unmapped, nowhere := 0, 0
 	for i := range x.State.Messages {
 		m := &x.State.Messages[i]
-		if m.Stored.FileID == 0 {
-			unknown++
+		switch {
+		case m.Lost && m.Stored.FileID != 0:
+			lost[m.Stored.FileID]++
 			continue
+		case m.Lost:
+			nowhere++
+			continue
+		case m.Stored.FileID != 0 && m.MapUID == 0:
+			unmapped++
 		}
-		wanted[m.Stored.FileID] = append(wanted[m.Stored.FileID], m)
+		if m.Body.File == "" {
+			continue // nothing is known of it
+		}
+		if f, bad := x.dboxMessage(m, m.File); bad {
+			b.add(f)
+		}
 	}
-	if unknown > 0 && t.Found {
-		x.find(Finding{Severity: Broken, Rule: "map-lost", File: reconstruct.MapFile, Offset: -1, Effect: rescans, Advice: noMap,
-			Text: fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of this mailbox", plural(unknown, "message", "messages"))})
+	if unmapped > 0 && t.Found {
+		x.find(Finding{Severity: Broken, Rule: "map-lost", File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew,
+			Text: fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of this mailbox", plural(unmapped, "message", "messages"))})
 	}
-	ids := make([]uint32, 0, len(wanted))
-	for id := range wanted {
+	x.lostMessages(lost, nowhere)
+	x.storageFiles()
+	b.done(x, CureRebuild, reframed)
+}
+
+// lostMessages tells of messages whose bytes are gone.
+func (x *examiner) lostMessages(lost map[uint32]int, nowhere int) {
+	const takesOff = "rebuild takes them off the list, and nothing else; bring the file back from a backup if there is one: no remedy can make up what is not there"
+	ids := make([]uint32, 0, len(lost))
+	for id := range lost {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	var b batch
 	for _, id := range ids {
-		if err := x.storageFile(id, wanted[id], &b); err != nil {
-			return err
+		what := plural(lost[id], "message", "messages")
+		text := fmt.Sprintf("this file of the storage is gone, and with it %s of this mailbox", what)
+		if _, there := x.State.Storage.Sizes[id]; there {
+			text = fmt.Sprintf("this file of the storage no longer holds %s of this mailbox: it is cut short or overwritten there", what)
+		}
+		x.find(Finding{Severity: Broken, Rule: "storage-lost", File: reconstruct.StorageFile(id), Offset: -1, Text: text, Cure: CureRebuild,
+			Effect: "reading them fails, then Dovecot rebuilds the storage without them", Advice: takesOff})
+	}
+	if nowhere > 0 {
+		x.find(Finding{Severity: Broken, Rule: "message-missing", File: x.file("dovecot.index"), Offset: -1, Cure: CureRebuild,
+			Text:   fmt.Sprintf("the index lists %s that the storage does not hold", plural(nowhere, "message", "messages")),
+			Effect: "reading them fails, then Dovecot rebuilds the storage without them", Advice: takesOff})
+	}
+}
+
+// storageFiles tells of damaged heads of files that hold mail of this mailbox: Dovecot reads nothing in such a file.
+func (x *examiner) storageFiles() {
+	holds := map[store.RelPath]bool{}
+	for i := range x.State.Messages {
+		holds[x.State.Messages[i].File] = true
+	}
+	for _, f := range x.State.Storage.Files {
+		if f.ID == 0 || !holds[f.Name] {
+			continue
+		}
+		if f.Why != nil {
+			x.find(unreadMessage(f.Name))
+			continue
+		}
+		if i := slices.IndexFunc(f.Faults, func(fault dovecot.Fault) bool { return fault.Rule == "dbox-file-header" }); i >= 0 {
+			x.find(Finding{Severity: Broken, Rule: "dbox-file-header", File: f.Name, Offset: f.Faults[i].Offset, Text: "the head of this file of the storage is damaged " + detail(f.Faults[i].Detail, 0),
+				Effect: "Dovecot fails when mail in this file is read, and a rebuild of its own drops every message in it, from all mailboxes, although their bytes are whole",
+				Cure:   CureRebuild, Advice: "rebuild writes the head of the file anew; all messages in it are kept as they are"})
 		}
 	}
-	b.done(x, CureNone, storing)
-	return nil
 }
 
 // mapIndex tells what is wrong with the map index.
 func (x *examiner) mapIndex() {
-	t := &x.State.Storage
-	f := Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Advice: noMap}
+	t := x.State.Storage
+	f := Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew}
+	for _, u := range t.Unread {
+		x.find(Finding{Severity: Broken, Rule: "unreadable", File: u.File, Offset: -1, Text: "this file could not be copied",
+			Effect: "Dovecot, which runs under the same user, cannot read it either: reading mail fails", Advice: chmod})
+	}
 	if !t.Found {
-		if len(x.State.Messages) > 0 && x.State.Readable(reconstruct.MapFile) {
+		if len(x.State.Messages) > 0 && len(t.Unread) == 0 {
 			f.Rule, f.Text = "map-missing", "the map index, which tells where in storage/ each message is, is gone"
 			x.find(f)
 		}
@@ -80,13 +128,12 @@ func (x *examiner) mapIndex() {
 		f := f
 		f.File, f.Rule, f.Offset = mapName(which), "map-"+fault.Rule, fault.Offset
 		f.Text = "the map index, which tells where in storage/ each message is, is damaged " + detail(fault.Detail, more[which])
-		if which == "backup" {
-			f.Severity, f.Effect, f.Advice = Note, "none that anybody sees", ""
+		if which == "backup" || which == "log2" && t.Sound {
+			f.Severity, f.Effect, f.Advice, f.Cure = Note, "none that anybody sees", "", CureNone
 		}
 		x.find(f)
 	}
 	if v, ok := x.State.Index.MapUIDValidity(); ok && v != 0 && t.Map.UIDValidity != 0 && v != t.Map.UIDValidity && len(x.State.Messages) > 0 {
-		t.Known = false // its counts are of other messages
 		f.Rule, f.Text = "map-uidvalidity", "this mailbox was made for another map index than the one in storage/"
 		x.find(f)
 	}
@@ -102,72 +149,4 @@ func mapName(which string) store.RelPath {
 		return reconstruct.MapFile + ".backup"
 	}
 	return reconstruct.MapFile
-}
-
-// storageFile reads one m.N and names the damage that lies within messages of this mailbox.
-func (x *examiner) storageFile(id uint32, messages []*reconstruct.Message, b *batch) error {
-	if err := x.ctx.Err(); err != nil {
-		return err
-	}
-	name := reconstruct.StorageFile(id)
-	lost := 0
-	for _, m := range messages {
-		if m.Lost {
-			lost++
-		}
-	}
-	size, there := x.State.Storage.Sizes[id]
-	if lost > 0 {
-		text := fmt.Sprintf("this file of the storage is gone, and with it %s of this mailbox", plural(lost, "message", "messages"))
-		if there {
-			text = fmt.Sprintf("this file of the storage is cut short: %s of this mailbox stood behind its end", plural(lost, "message", "messages"))
-		}
-		x.find(Finding{Severity: Broken, Rule: "storage-lost", File: name, Offset: -1, Text: text,
-			Effect: "reading them fails, then Dovecot rebuilds the storage without them", Advice: "bring the file back from a backup if there is one; no remedy can make up what is not there"})
-	}
-	if !there || size == 0 {
-		return nil
-	}
-	f, err := x.fsys.Open(string(name))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case reconstruct.NotCopied(err):
-		b.add(unreadMessage(name))
-		return nil
-	case err != nil:
-		return err
-	}
-	defer f.Close()
-	at, err := readerAt(f, size)
-	if err != nil {
-		return err
-	}
-	sort.Slice(messages, func(i, j int) bool { return messages[i].Stored.Offset < messages[j].Stored.Offset })
-	known := make([]dovecot.DboxExtent, len(messages))
-	for i, m := range messages {
-		known[i] = dovecot.DboxExtent{Offset: int64(m.Stored.Offset), Size: int64(m.Stored.Size)}
-	}
-	box, faults, err := dovecot.ParseDbox(at, size, known)
-	if err != nil {
-		return fmt.Errorf("read the copy of %s: %w", name, err)
-	}
-	for _, fault := range faults {
-		f := Finding{Severity: Broken, Rule: fault.Rule, File: name, Offset: fault.Offset, Text: "this file of the storage is damaged " + detail(fault.Detail, 0), Effect: panics, Advice: storing}
-		if fault.Offset == 0 && box.Version == 0 {
-			for _, m := range messages {
-				x.damaged[m.UID] = true
-			}
-			f.Effect = "Dovecot fails when mail in this file is read, and a rebuild drops every message in it, from all mailboxes, although their bytes are whole"
-			x.find(f)
-			continue
-		}
-		i := sort.Search(len(known), func(i int) bool { return known[i].Offset > fault.Offset }) - 1
-		if i < 0 || known[i].Size != 0 && fault.Offset >= known[i].Offset+known[i].Size {
-			continue // in a message of another mailbox, or in one that was deleted
-		}
-		x.damaged[messages[i].UID] = true
-		b.add(f)
-	}
-	return nil
 }

@@ -2,8 +2,6 @@ package check
 
 import (
 	"fmt"
-	"io"
-	"io/fs"
 
 	"dovemend/repair/store"
 )
@@ -12,37 +10,12 @@ import (
 const maxMessageFindings = 50
 
 const (
-	panics = "Dovecot fails when a mail program asks for this message: the connection ends without a word, and everything asked for with it fails"
-	cutOff = "Dovecot cannot read this message to its end: the mail program is cut off, or shows the message without its end"
-	kept   = "the copy holds the message as far as it can be read; "
-	// A folder can be emptied, and that ends the failures; but it takes the good messages out too.
-	advised = kept + "the only direct remedy is clear, which empties the whole mailbox: it makes mail programs work again, and all of its messages are then in the copy alone"
+	panics   = "Dovecot fails when a mail program asks for this message: the connection ends without a word, and everything asked for with it fails"
+	cutOff   = "Dovecot cannot read this message to its end: the mail program is cut off, or shows the message without its end"
+	reframed = "rebuild mends its framing where all of its text is there; else it moves the message out of the way, so that the others can be read, and the copy keeps it as far as it can be read"
+	movedOut = "rebuild moves this message out of the way, so that the others can be read; the copy keeps it as far as it can be read"
+	renamed  = "rebuild gives the file a name with the right sizes; its text, number and flags stay as they are"
 )
-
-// readerAt is what files of a copy on a local disk are; a test's may not be, and are read whole.
-func readerAt(f fs.File, size int64) (io.ReaderAt, error) {
-	if at, ok := f.(io.ReaderAt); ok {
-		return at, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(f, size))
-	if err != nil {
-		return nil, err
-	}
-	return memory(b), nil
-}
-
-type memory []byte
-
-func (m memory) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off >= int64(len(m)) {
-		return 0, io.EOF
-	}
-	n := copy(p, m[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
 
 // batch collects the findings about single messages: the first are kept, the others counted by severity.
 type batch struct {

@@ -1,72 +1,60 @@
 package check
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
 )
 
-// sdbox looks at each message file of the mailbox.
-func (x *examiner) sdbox() error {
+// sdbox tells of each message file that is damaged, gone or not listed.
+func (x *examiner) sdbox() {
 	var b batch
-	for _, m := range x.State.Messages {
-		if err := x.ctx.Err(); err != nil {
-			return err
-		}
-		f, bad, err := x.sdboxMessage(m)
-		if err != nil {
-			return err
-		}
-		if bad {
+	for i := range x.State.Messages {
+		if f, bad := x.sdboxMessage(&x.State.Messages[i]); bad {
 			b.add(f)
 		}
 	}
-	b.done(x, CureClear, advised)
-	return nil
+	b.done(x, CureRebuild, reframed)
 }
 
-func (x *examiner) sdboxMessage(m reconstruct.Message) (Finding, bool, error) {
+func (x *examiner) sdboxMessage(m *reconstruct.Message) (Finding, bool) {
 	switch {
 	case m.Lost:
-		return Finding{Severity: Broken, Rule: "message-missing", File: x.file(fmt.Sprintf("u.%d", m.UID)), Offset: -1,
+		return Finding{Severity: Broken, Rule: "message-missing", File: x.file(fmt.Sprintf("u.%d", m.UID)), Offset: -1, Cure: CureRebuild,
 			Text:   fmt.Sprintf("the index lists message %d, but the file with its text is gone", m.UID),
 			Effect: "reading it fails once, then Dovecot takes it off the list",
-			Advice: "nothing has to be removed: Dovecot mends the list by itself; the text may be in an older backup"}, true, nil
+			Advice: "rebuild takes it off the list, and nothing else; the text may be in an older backup"}, true
 	case m.Stray:
 		return Finding{Severity: Note, Rule: "message-stray", File: m.File, Offset: -1, Effect: "the message does not show",
-			Text: "the index does not list this message: it was deleted and its file left behind, or the index has lost it"}, true, nil
+			Text: "the index does not list this message: it was deleted, and its file was left behind"}, true
 	case m.File == "":
-		return Finding{}, false, nil // in the alternative storage, which is not looked at
+		return Finding{}, false // in the alternative storage, which is not looked at
 	}
-	f, err := x.fsys.Open(string(m.File))
+	return x.dboxMessage(m, m.File)
+}
+
+// dboxMessage tells what is wrong with a message and its framing in a dbox file.
+func (x *examiner) dboxMessage(m *reconstruct.Message, file store.RelPath) (Finding, bool) {
+	f := Finding{Severity: Broken, Rule: "dbox-message", File: file, Offset: m.Body.Offset, Cure: CureRebuild, Advice: reframed}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Finding{}, false, nil // the copy lacks it; the snapshot says why
-	case reconstruct.NotCopied(err):
-		return unreadMessage(m.File), true, nil
-	case err != nil:
-		return Finding{}, false, err
-	}
-	defer f.Close()
-	at, err := readerAt(f, m.Size)
-	if err != nil {
-		return Finding{}, false, err
-	}
-	box, faults, err := dovecot.ParseDbox(at, m.Size, nil)
-	if err != nil {
-		return Finding{}, false, fmt.Errorf("read the copy of %s: %w", m.File, err)
-	}
-	if len(faults) == 0 {
-		return Finding{}, false, nil
+	case m.Body.Why != nil:
+		return unreadMessage(m.File), true
+	case m.Body.File == "":
+		f.Offset, f.Rule, f.Text, f.Effect = 0, "dbox-no-message", fmt.Sprintf("nothing of message %d can be read", m.UID), panics
+	case m.Body.Damage != 0:
+		f.Text, f.Effect = fmt.Sprintf("message %d is damaged (%s)", m.UID, m.Body.Damage), cutOff
+		if m.Body.Damage&(dovecot.DboxFileHeaderLost|dovecot.DboxHeaderLost) != 0 {
+			f.Effect = panics
+		}
+	case m.Body.Altered:
+		return Finding{Severity: Suspect, Rule: "dbox-altered", File: file, Offset: m.Body.Offset,
+			Text:   fmt.Sprintf("the text of message %d was changed after it was stored, which Dovecot never does: some of it was overwritten", m.UID),
+			Effect: "it shows, and a part of it may be unreadable", Advice: "if an older backup has this message, take it from there; nothing has to be removed"}, true
+	default:
+		return Finding{}, false
 	}
 	x.damaged[m.UID] = true
-	effect := cutOff
-	if box.Version == 0 || m.Size == 0 {
-		effect = panics
-	}
-	return Finding{Severity: Broken, Rule: faults[0].Rule, File: m.File, Offset: faults[0].Offset, Cure: CureClear,
-		Text: fmt.Sprintf("message %d is damaged %s", m.UID, detail(faults[0].Detail, len(faults)-1)), Effect: effect, Advice: advised}, true, nil
+	return f, true
 }

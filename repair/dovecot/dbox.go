@@ -42,19 +42,20 @@ type DboxDamage uint8
 
 // What can be wrong with a message.
 const (
-	DboxHeaderLost   DboxDamage = 1 << iota // the header is unreadable: the body's beginning may be wrong
-	DboxSizeWrong                           // the header's size is not that of the body
-	DboxBodyCut                             // the body's end is missing
-	DboxMetadataLost                        // there is no metadata
-	DboxMetadataCut                         // the metadata's end is missing
-	DboxBoundaryLost                        // only sizes tell where body and metadata meet
-	DboxAltered                             // the framing is whole, but the body is not the one that was stored: its lines are others
+	DboxHeaderLost     DboxDamage = 1 << iota // the header is unreadable: the body's beginning may be wrong
+	DboxSizeWrong                             // the header's size is not that of the body
+	DboxBodyCut                               // the body's end is missing
+	DboxMetadataLost                          // there is no metadata
+	DboxMetadataCut                           // the metadata's end is missing
+	DboxBoundaryLost                          // only sizes tell where body and metadata meet
+	DboxAltered                               // the framing is whole, but the body is not the one that was stored: its lines are others
+	DboxFileHeaderLost                        // the line at the head of its file, with which Dovecot begins to read
 )
 
 // String names the damages, separated by commas.
 func (d DboxDamage) String() string {
 	var out []string
-	for i, s := range [...]string{"header-lost", "size-wrong", "body-cut", "metadata-lost", "metadata-cut", "boundary-lost", "altered"} {
+	for i, s := range [...]string{"header-lost", "size-wrong", "body-cut", "metadata-lost", "metadata-cut", "boundary-lost", "altered", "file-header-lost"} {
 		if d&(1<<i) != 0 {
 			out = append(out, s)
 		}

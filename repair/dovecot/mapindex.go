@@ -20,11 +20,23 @@ func (s *State) MapRecords() (records []MapRecord, ok bool) {
 	}
 	records = make([]MapRecord, 0, len(s.Records))
 	for i := range s.Records {
-		r := &s.Records[i]
-		v := s.Value(r, e)
-		records = append(records, MapRecord{r.UID, u32(v, 0), u32(v, 4), u32(v, 8), u16(s.Value(r, ref), 0)})
+		records = append(records, s.mapRecord(&s.Records[i], e, ref))
 	}
 	return records, true
+}
+
+// MapRecord is one of a map index's records. ok is false where this is no map index.
+func (s *State) MapRecord(r *Record) (MapRecord, bool) {
+	e, ref := s.Ext("map"), s.Ext("ref")
+	if e == nil || e.RecordSize < 12 {
+		return MapRecord{}, false
+	}
+	return s.mapRecord(r, e, ref), true
+}
+
+func (s *State) mapRecord(r *Record, e, ref *Ext) MapRecord {
+	v := s.Value(r, e)
+	return MapRecord{r.UID, u32(v, 0), u32(v, 4), u32(v, 8), u16(s.Value(r, ref), 0)}
 }
 
 // MapHeader is a map index's header. ok is false where this is no map index.

@@ -25,7 +25,8 @@ type replayer struct {
 	cur      int            // the extension that ext-* records mean, or -1
 	curSize  int            // the record size its introduction gave
 	last     UID            // of the last record, gone or not
-	requests []request
+	requests []request      // to expunge
+	changes  []request      // of flags and keywords
 	tail     Position
 	log      *Log
 	bad      map[UID]bool // appended UIDs that cannot be right
@@ -81,7 +82,7 @@ func (r *replayer) afford(memory, work int) bool {
 func (r *replayer) fromNothing(indexID uint32) {
 	r.s = &State{Base: r.s.Base, IndexID: indexID, NextUID: 1}
 	r.exts, r.kw, r.guessed = map[string]int{}, map[string]int{}, map[uint32]int{}
-	r.cur, r.last, r.requests, r.tail = -1, 0, nil, Position{}
+	r.cur, r.last, r.requests, r.changes, r.tail = -1, 0, nil, nil, Position{}
 	le.PutUint32(r.s.raw[28:], 1) // next_uid
 	le.PutUint32(r.s.raw[48:], 1) // first_recent_uid
 	r.s.raw[0], r.s.raw[1], r.s.raw[2], r.s.raw[12] = 7, 3, indexHeaderSize, 1
@@ -185,21 +186,27 @@ func (r *replayer) find(uid UID) *Record {
 	return r.s.Find(uid)
 }
 
-// pending turns requests to expunge that Dovecot had not yet carried out into UIDs.
+// pending turns requests that Dovecot had not yet carried out into UIDs: to expunge, and to change flags.
 func (r *replayer) pending() {
+	r.s.PendingExpunge, r.s.PendingFlags = r.unfinished(r.requests), r.unfinished(r.changes)
+}
+
+func (r *replayer) unfinished(list []request) []UID {
 	seen := map[UID]bool{}
-	for _, q := range r.requests {
+	var uids []UID
+	for _, q := range list {
 		if q.at.Seq < r.tail.Seq || q.at.Seq == r.tail.Seq && q.at.Offset < r.tail.Offset {
 			continue
 		}
 		r.within(q.UIDRange, func(rec *Record) {
 			if !seen[rec.UID] {
 				seen[rec.UID] = true
-				r.s.PendingExpunge = append(r.s.PendingExpunge, rec.UID)
+				uids = append(uids, rec.UID)
 			}
 		})
 	}
-	sort.Slice(r.s.PendingExpunge, func(i, j int) bool { return r.s.PendingExpunge[i] < r.s.PendingExpunge[j] })
+	sort.Slice(uids, func(i, j int) bool { return uids[i] < uids[j] })
+	return uids
 }
 
 // applyLog applies the records of a log from an offset on (0: from its beginning).

@@ -20,6 +20,7 @@ func (r *replayer) record(rec *LogRecord) {
 		}
 	case LogFlagUpdate:
 		for f := range rec.FlagUpdates() {
+			r.wanted(rec, f.UIDRange)
 			r.within(f.UIDRange, func(m *Record) {
 				m.Flags = m.Flags&^f.Remove | f.Add
 				m.Recovered = m.Recovered || rec.Recovered
@@ -47,6 +48,13 @@ func (r *replayer) record(rec *LogRecord) {
 		}
 	case LogIndexUndeleted:
 		r.s.Deleted = false
+	}
+}
+
+// wanted remembers a change of flags that is a request: a Maildir's file names tell it only once it was carried out.
+func (r *replayer) wanted(rec *LogRecord, u UIDRange) {
+	if !rec.External {
+		r.changes = append(r.changes, request{Position{r.p.header(r.log).Seq, rec.Offset}, u})
 	}
 }
 
@@ -111,6 +119,7 @@ func (r *replayer) keyword(rec *LogRecord) {
 	e := &r.s.Exts[r.exts["keywords"]]
 	e.RecordSize = max(e.RecordSize, uint16(min(n/8+1, 32767)))
 	for u := range k.Ranges() {
+		r.wanted(rec, u)
 		r.within(u, func(m *Record) {
 			m.Recovered = m.Recovered || rec.Recovered
 			r.setKeyword(m, n, !k.Remove)

@@ -36,6 +36,7 @@ type State struct {
 
 	Gaps           []UIDRange // of these UIDs messages may have existed that are told no more
 	PendingExpunge []UID      // messages someone asked to expunge, and which are still there
+	PendingFlags   []UID      // messages whose flags someone asked to change, which had not yet reached a Maildir's file names
 	Start, End     Position   // the part of the logs that was applied; zero where none was
 	Exact          bool       // complete, from a base without a fault
 	Complete       bool       // nothing is known to be missing between base, logs and their end

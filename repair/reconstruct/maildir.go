@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,31 +17,76 @@ import (
 // MaxUIDList is how much of a dovecot-uidlist is read: 256 MiB, which is more than a million messages.
 const MaxUIDList = 256 << 20
 
-// readMaildir joins the files in cur and new with dovecot-uidlist and dovecot-keywords. The file names tell the flags,
-// but for records the index has marked dirty: there it is ahead of the name.
-func (s *State) readMaildir(ctx context.Context, fsys fs.FS, m store.Mailbox) error {
-	names := &dovecot.MaildirKeywords{}
+// maildirReader joins the files in cur and new with dovecot-uidlist, dovecot-keywords and the index.
+type maildirReader struct {
+	*State
+	fsys    fs.FS
+	names   *dovecot.MaildirKeywords
+	noNames bool                                  // there is no dovecot-keywords
+	uids    map[string]listed                     // by base name
+	pending map[dovecot.UID]bool                  // whose flags in the index are ahead of the file name
+	cached  map[*dovecot.Record]map[string][]byte // what the cache tells of records without a file
+}
+
+// listed is what dovecot-uidlist tells of a file.
+type listed struct {
+	uid    dovecot.UID
+	fields string
+	behind bool // damage, where Dovecot no longer reads
+}
+
+// readMaildir reads the mailbox. The file names tell the flags, but where the index is ahead of them.
+func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
+	r := &maildirReader{State: s, fsys: fsys, names: &dovecot.MaildirKeywords{}, pending: map[dovecot.UID]bool{}, cached: map[*dovecot.Record]map[string][]byte{}}
+	m := s.Mailbox
 	b, err := s.read(fsys, join(m, "dovecot-keywords"), 1<<20)
 	if err != nil {
 		return err
 	}
+	r.noNames = b == nil
 	if b != nil {
 		var faults []dovecot.Fault
-		names, faults = dovecot.ParseMaildirKeywords(b)
+		r.names, faults = dovecot.ParseMaildirKeywords(b)
 		s.blame(join(m, "dovecot-keywords"), faults)
 	}
 	if b, err = s.read(fsys, join(m, "dovecot-uidlist"), MaxUIDList); err != nil {
 		return err
 	}
-	uids := s.readUIDList(join(m, "dovecot-uidlist"), b)
+	r.readUIDList(join(m, "dovecot-uidlist"), b)
+	if s.Sound {
+		for _, uid := range s.Index.PendingFlags {
+			r.pending[uid] = true
+		}
+	}
+	if err := r.readFolder(ctx); err != nil {
+		return err
+	}
+	if err := r.measure(ctx); err != nil {
+		return err
+	}
+	if err := r.matchUIDs(); err != nil {
+		return err
+	}
+	r.nameKeywords()
+	s.KeywordNames = *r.names
+	for i := range s.Messages {
+		r.flags(&s.Messages[i])
+	}
+	s.ascend()
+	return ctx.Err()
+}
+
+// readFolder lists the messages.
+func (r *maildirReader) readFolder(ctx context.Context) error {
 	for _, sub := range []string{"cur", "new"} {
-		dir := join(m, sub)
-		entries, err := fs.ReadDir(fsys, dir)
+		dir := join(r.Mailbox, sub)
+		entries, err := fs.ReadDir(r.fsys, dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			r.NoFolder = append(r.NoFolder, store.RelPath(dir))
 			continue
 		case NotCopied(err):
-			s.unread(dir, err)
+			r.unread(dir, err)
 			continue
 		case err != nil:
 			return fmt.Errorf("list the copy of %s: %w", dir, err)
@@ -50,66 +95,96 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, m store.Mailbox) er
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
-				continue
+			if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+				r.Messages = append(r.Messages, r.message(dir, e))
 			}
-			s.Messages = append(s.Messages, s.maildirMessage(dir, e, names, uids))
 		}
 	}
-	sort.SliceStable(s.Messages, func(i, j int) bool {
-		x, y := s.Messages[i].UID, s.Messages[j].UID
-		return x != 0 && (y == 0 || x < y)
-	})
 	return nil
-}
-
-// listed is what dovecot-uidlist tells of a file.
-type listed struct {
-	uid    dovecot.UID
-	behind bool // damage, where Dovecot no longer reads
 }
 
 // readUIDList joins all lines that can be read. Dovecot reads up to the first one that it cannot, and gives the files of
 // all others new UIDs.
-func (s *State) readUIDList(file string, b []byte) map[string]listed {
-	uids := map[string]listed{}
-	s.UIDList = b != nil
+func (r *maildirReader) readUIDList(file string, b []byte) {
+	r.uids = map[string]listed{}
+	r.UIDList = b != nil
 	if b == nil {
-		return uids
+		return
 	}
 	list, faults := dovecot.ParseUIDList(b)
-	s.blame(file, faults)
-	if list.UIDValidity != 0 { // the uidlist wins over the index
-		s.UIDValidity, s.NextUID = list.UIDValidity, list.NextUID
+	r.blame(file, faults)
+	r.ListedValidity = list.UIDValidity
+	if list.UIDValidity != 0 && !(r.Sound && r.Names.Known && r.Names.UIDValidity == r.UIDValidity) {
+		r.UIDValidity = list.UIDValidity // the uidlist wins over the index, but not over the index and the list index together
 	}
+	r.NextUID = max(list.NextUID, r.NextUID)
+	if !list.MailboxGUID.IsZero() {
+		r.GUID = list.MailboxGUID
+	}
+	r.ListOther = list.Other
 	damage := int64(len(b))
 	for _, f := range faults {
 		if f.Rule != "uidlist-duplicate" {
 			damage = min(damage, f.Offset)
 		}
 	}
-	s.Listed = make(map[dovecot.UID]string, len(list.Entries))
+	r.Listed = make(map[dovecot.UID]string, len(list.Entries))
 	for _, e := range list.Entries {
-		s.Listed[e.UID] = e.Name
-		uids[e.Name] = listed{e.UID, e.Offset >= damage}
+		r.Listed[e.UID] = e.Name
+		r.uids[e.Name] = listed{e.UID, e.Fields, e.Offset >= damage}
 	}
-	return uids
 }
 
-func (s *State) maildirMessage(dir string, e fs.DirEntry, names *dovecot.MaildirKeywords, uids map[string]listed) Message {
+func (r *maildirReader) message(dir string, e fs.DirEntry) Message {
 	n := dovecot.ParseMaildirName(e.Name())
-	msg := Message{UID: uids[n.Base].uid, Renumber: uids[n.Base].behind, Flags: n.Flags, Keywords: names.Names(n.Keywords), Size: -1,
-		File: store.RelPath(path.Join(dir, e.Name()))}
+	l, known := r.uids[n.Base]
+	msg := Message{UID: l.uid, Renumber: l.behind, Flags: n.Flags, Size: -1, Name: n, Fields: l.fields, File: store.RelPath(path.Join(dir, e.Name())),
+		By: Told{Mailbox: ByFileName, Flags: ByFileName}}
+	msg.Body = Body{File: msg.File, Size: -1, Plain: n.Size, Virtual: n.Virtual, Counted: -1}
 	if info, err := e.Info(); err == nil {
 		msg.Size, msg.Received = info.Size(), info.ModTime().UTC().Truncate(time.Second)
+		msg.By.Received = ByFileTime
+		msg.Body.Size = msg.Size
 	}
-	if msg.UID == 0 {
+	if n.Time > 0 {
+		msg.Saved, msg.By.Saved = time.Unix(n.Time, 0).UTC(), ByFileName
+	}
+	if known {
+		msg.By.UID = ByUIDList
+	} else {
 		msg.Stray = true // it gets its UID the next time the mailbox is opened
-	} else if r := s.Index.Find(msg.UID); r != nil && r.Flags&dovecot.FlagDirty != 0 {
-		msg.Flags, msg.Keywords = r.Flags, s.Index.KeywordNames(r)
 	}
 	return msg
 }
+
+// flags are told by the file name, but for messages that the index has marked, or whose change is only asked for there: it is
+// ahead of the name. Keywords that dovecot-keywords has no room for are in the index alone.
+func (r *maildirReader) flags(m *Message) {
+	m.Keywords = r.names.Names(m.Name.Keywords)
+	rec := r.Index.Find(m.UID)
+	if rec == nil || m.UID == 0 {
+		return
+	}
+	m.ModSeq, _ = r.Index.ModSeqOf(rec)
+	told := r.Index.KeywordNames(rec)
+	if rec.Flags&dovecot.FlagDirty != 0 || r.pending[m.UID] {
+		m.Flags, m.Keywords, m.By.Flags = rec.Flags, told, ByIndex
+		return
+	}
+	for _, k := range told {
+		if !r.named(k) && r.full() && !slices.ContainsFunc(m.Keywords, func(have string) bool { return strings.EqualFold(have, k) }) {
+			m.Keywords = append(m.Keywords, k)
+		}
+	}
+}
+
+// named reports whether dovecot-keywords knows a keyword.
+func (r *maildirReader) named(keyword string) bool {
+	return slices.ContainsFunc(r.names[:], func(name string) bool { return strings.EqualFold(name, keyword) })
+}
+
+// full reports whether dovecot-keywords has no room left.
+func (r *maildirReader) full() bool { return !slices.Contains(r.names[:], "") }
 
 func (s *State) blame(file string, faults []dovecot.Fault) {
 	for _, f := range faults {

@@ -1,74 +1,115 @@
 package reconstruct
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"io/fs"
-	"path"
+	"slices"
 
 	"dovemend/repair/dovecot"
-	"dovemend/repair/snapshot"
-	"dovemend/repair/store"
 )
 
-// MapFile is the map index of an mdbox account, relative to the mail root.
-const MapFile store.RelPath = "storage/dovecot.map.index"
-
-// StorageFile is where the messages with this file number are, relative to the mail root.
-func StorageFile(id uint32) store.RelPath {
-	return store.RelPath(path.Join("storage", fmt.Sprintf("m.%d", id)))
-}
-
-// readStorage looks up each message in the map index. What lies where its file has no bytes is lost.
-func (s *State) readStorage(fsys fs.FS) error {
-	if _, err := fs.Stat(fsys, "storage"); errors.Is(err, fs.ErrNotExist) {
+// readMDBox joins all mailboxes of the account with the storage they share.
+func (acct *Account) readMDBox(ctx context.Context, fsys fs.FS) error {
+	t, err := readStorage(ctx, fsys)
+	if err != nil {
+		return err
+	}
+	acct.Storage = t
+	all := acct.All()
+	for _, s := range all {
+		s.Storage = t
+		s.ascend()
+	}
+	if !t.Copied {
 		return nil
 	}
-	t := &s.Storage
-	t.Copied = true
-	var files dovecot.Files
-	for _, f := range []struct {
-		end  string
-		into *[]byte
-	}{{"", &files.Index}, {".log", &files.Log}, {".log.2", &files.Log2}, {".backup", &files.Backup}} {
-		var err error
-		if *f.into, err = s.read(fsys, string(MapFile)+f.end, MaxIndexFile); err != nil {
-			return err
-		}
+	for _, s := range all {
+		s.resolve(t)
 	}
-	t.Found = files.Index != nil || files.Log != nil
-	t.Map, t.Faults = dovecot.Replay(files)
-	records, ok := t.Map.MapRecords()
-	t.Known = ok && t.Found
-	t.Refs = make(map[dovecot.UID]uint16, len(records))
-	at := make(map[dovecot.UID]dovecot.MapRecord, len(records))
-	for _, r := range records {
-		t.Refs[r.MapUID], at[r.MapUID] = r.Refs, r
+	r := &reconciler{acct: acct, t: t, boxes: all}
+	r.reconcile()
+	for _, s := range all {
+		s.ascend()
 	}
-	t.Sizes = map[uint32]int64{}
-	looked := map[uint32]bool{}
-	for i := range s.Messages {
-		m := &s.Messages[i]
-		r, ok := at[m.MapUID]
-		if !ok {
-			continue
-		}
-		m.Stored, m.File = r, StorageFile(r.FileID)
-		if !looked[r.FileID] {
-			looked[r.FileID] = true
-			info, err := fs.Stat(fsys, string(m.File))
-			switch {
-			case err == nil:
-				t.Sizes[r.FileID] = info.Size()
-			case !errors.Is(err, fs.ErrNotExist):
-				return fmt.Errorf("look at the copy of %s: %w", m.File, err)
-			}
-		}
-		size, there := t.Sizes[r.FileID]
-		m.Lost = !there || int64(r.Offset) >= size
-	}
-	return nil
+	return ctx.Err()
 }
 
-// NotCopied reports whether an error says that the copy lacks a file that the host has.
-func NotCopied(err error) bool { return errors.Is(err, snapshot.ErrNotCopied) }
+// resolve finds where each message of the mailbox is stored: by the map index, as long as its own GUID agrees, else by
+// the GUID alone.
+func (s *State) resolve(t *Storage) {
+	validity, told := s.Index.MapUIDValidity()
+	ours := t.Known && (!told || validity == 0 || t.Map.UIDValidity == 0 || validity == t.Map.UIDValidity)
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		st, sure := (*Stored)(nil), false
+		if ours {
+			st = t.lookup[m.MapUID]
+			sure = st != nil && (m.GUID.IsZero() || st.GUID.IsZero() || st.GUID == m.GUID)
+		}
+		if !sure {
+			if by := t.best(m.GUID); by != nil {
+				st, sure = by, true
+			}
+		}
+		if !sure { // its place tells, if anything does, of another message
+			// Where not all of the storage could be read, it may be there.
+			m.Lost = !t.Blind && (t.Known || !m.GUID.IsZero())
+			if r, ok := t.mapped(m.MapUID); ok && ours {
+				m.Stored, m.File = r, StorageFile(r.FileID)
+				m.Lost = !t.hidden(r.FileID)
+			}
+			continue
+		}
+		s.attach(m, st)
+	}
+}
+
+// mapped is what the map index tells of a message.
+func (t *Storage) mapped(uid dovecot.UID) (dovecot.MapRecord, bool) {
+	r := t.Map.Find(uid)
+	if r == nil || uid == 0 {
+		return dovecot.MapRecord{}, false
+	}
+	return t.Map.MapRecord(r)
+}
+
+// hidden reports whether a file of the storage may exist where the copy does not hold it.
+func (t *Storage) hidden(id uint32) bool {
+	i := slices.IndexFunc(t.Files, func(f File) bool { return f.ID == id })
+	return i < 0 && t.AltLink || i >= 0 && t.Files[i].Why != nil
+}
+
+// attach gives a message the place of its text.
+func (s *State) attach(m *Message, st *Stored) {
+	t := s.Storage
+	st.Claims++
+	m.MapUID, m.Stored, m.Size = st.MapUID, t.record(st), st.End-st.Offset
+	m.describe(t.Files[st.File].Name, &st.DboxMessage)
+	m.File = t.Files[st.File].Name
+	m.stored = st
+}
+
+// best is the message with this GUID, of several the one that the map index knows to be in use, then a whole one, then the one
+// stored last; nil if there is none.
+func (t *Storage) best(id dovecot.GUID) *Stored {
+	if id.IsZero() {
+		return nil
+	}
+	var best *Stored
+	for _, m := range t.byGUID[id] {
+		if best == nil || t.better(m, best) {
+			best = m
+		}
+	}
+	return best
+}
+
+func (t *Storage) better(a, b *Stored) bool {
+	if x, y := a.Refs > 0, b.Refs > 0; x != y {
+		return x
+	}
+	if x, y := a.Damage == 0, b.Damage == 0; x != y {
+		return x
+	}
+	return a.File > b.File || a.File == b.File && a.Offset > b.Offset
+}

@@ -31,6 +31,12 @@ type State struct {
 	Listed      map[dovecot.UID]string // Maildir: the base names that dovecot-uidlist tells
 	Names       Listed                 // what the list index tells of the mailbox
 
+	ListedValidity uint32                  // Maildir: UIDVALIDITY as dovecot-uidlist tells it; 0 where it does not
+	ListOther      []string                // Maildir: further fields of the head of dovecot-uidlist
+	KeywordNames   dovecot.MaildirKeywords // Maildir: what the letters stand for, as far as anything tells
+	Renamed        bool                    // Maildir: some of them only the index tells
+	NoFolder       []store.RelPath         // Maildir: cur or new, where it does not exist
+
 	// Sound: the index files tell everything that was ever noted in them. Otherwise messages may have been in the mailbox
 	// that they do not tell of, and others may have left it.
 	Sound bool
@@ -38,6 +44,8 @@ type State struct {
 	Anew bool
 	// Dropped counts messages that the index files tell of, and that have left the mailbox by what others tell: moved, or expunged.
 	Dropped int
+	// Matched counts messages of a Maildir whose UIDs dovecot-uidlist no longer tells, and the index does.
+	Matched int
 	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
 	Regained int
 }
@@ -61,6 +69,9 @@ type Message struct {
 	ModSeq   uint64
 	Body     Body // where its text lies
 
+	Name   dovecot.MaildirName // Maildir: what the file's name tells
+	Fields string              // Maildir: what dovecot-uidlist tells besides, as written
+
 	MapUID   dovecot.UID       // mdbox
 	Stored   dovecot.MapRecord // mdbox: where the storage holds it; zero where nothing tells
 	Lost     bool              // the index tells of it, but none of its bytes is there
@@ -68,6 +79,8 @@ type Message struct {
 	Stray    bool              // its file is there, but the index does not tell of it, and nothing says that it belongs to the mailbox
 
 	By Told // which evidence told what
+
+	stored *Stored // mdbox
 }
 
 // Body is where a message's stored text lies, and what is wrong with it.
@@ -81,10 +94,25 @@ type Body struct {
 	Attachments string // parts that lie in files of their own
 	Damage      dovecot.DboxDamage
 	Altered     bool // its text is not the one that was stored: sizes do not fit
+
+	// Maildir: Size is that of the file, Plain and Virtual are what its name says.
+	Counted int64 // size with full line ends, as counted; -1 where it was not
+	Cut     bool  // its end is missing
+	NoHead  bool  // it does not begin as mail does
+	Why     error // the copy lacks it
 }
 
 // Whole reports whether nothing is known to be wrong with the text or its framing.
 func (b Body) Whole() bool { return b.Damage == 0 && !b.Altered && b.File != "" }
+
+// Breaks reports whether Dovecot fails on the message as it lies there. In dbox a text that was altered within its bounds does
+// not disturb it; in a Maildir the sizes in the file's name must be those of the file.
+func (s *State) Breaks(m *Message) bool {
+	if s.Layout == store.Maildir {
+		return m.Body.Altered
+	}
+	return m.Body.Damage != 0
+}
 
 // Flagged reports whether the message carries any flag that a client would miss.
 func (m Message) Flagged() bool { return m.Flags&dovecot.FlagsIMAP != 0 }

@@ -1,0 +1,145 @@
+package reconstruct
+
+import (
+	"cmp"
+	"slices"
+
+	"dovemend/repair/dovecot"
+)
+
+// matchUIDs finds the UIDs of messages that dovecot-uidlist no longer tells: the index still has the UIDs, with flags and
+// sizes, but not the file names. A message whose name the cache holds is known by it; the others stand in the order in which
+// they came, and only where flags and sizes of all of them agree are they taken for the same.
+func (r *maildirReader) matchUIDs() error {
+	known := map[dovecot.UID]bool{}
+	var files []*Message // without a UID, in the order in which Dovecot numbers them
+	for i := range r.Messages {
+		if m := &r.Messages[i]; m.UID != 0 {
+			known[m.UID] = true
+		} else {
+			files = append(files, m)
+		}
+	}
+	var records []*dovecot.Record
+	for i := range r.Index.Records {
+		rec := &r.Index.Records[i]
+		if _, listed := r.Listed[rec.UID]; !known[rec.UID] && !listed { // a listed one has lost its file
+			records = append(records, rec)
+		}
+	}
+	if len(files) == 0 || len(records) == 0 || r.UIDValidity == 0 {
+		return nil
+	}
+	slices.SortStableFunc(files, func(a, b *Message) int { return numbered(a, b) })
+	byName := map[string]*dovecot.Record{}
+	cached, err := r.cacheNames(records)
+	if err != nil {
+		return err
+	}
+	for rec, name := range cached {
+		byName[name] = rec
+	}
+	r.align(files, records, byName)
+	return nil
+}
+
+// numbered compares two messages in the order in which Dovecot gives them UIDs.
+func numbered(a, b *Message) int {
+	return cmp.Or(cmp.Compare(a.Name.Time, b.Name.Time), cmp.Compare(a.Name.Micro, b.Name.Micro), cmp.Compare(a.Name.Base, b.Name.Base))
+}
+
+// cacheNames are the base names that the cache holds: a Maildir's message has its base name as GUID.
+func (r *maildirReader) cacheNames(records []*dovecot.Record) (map[*dovecot.Record]string, error) {
+	b, err := r.read(r.fsys, join(r.Mailbox, "dovecot.index.cache"), 128<<20)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	c, _ := dovecot.ParseCache(b)
+	if c.IndexID != r.Index.IndexID {
+		return nil, nil
+	}
+	names := map[*dovecot.Record]string{}
+	for _, rec := range records {
+		offset, seq, ok := r.Index.CacheOffset(rec)
+		if !ok || seq != c.Seq {
+			continue
+		}
+		values, _ := c.Lookup(offset)
+		r.cached[rec] = values
+		if v := values["guid"]; len(v) > 0 {
+			names[rec] = string(v)
+		}
+	}
+	return names, nil
+}
+
+// align gives files the UIDs of records. Those that the cache names divide both into stretches; within one, as many files as
+// records stand in the same order. Behind the last known record come files that are new.
+func (r *maildirReader) align(files []*Message, records []*dovecot.Record, byName map[string]*dovecot.Record) {
+	at := map[*dovecot.Record]int{}
+	for i, rec := range records {
+		at[rec] = i
+	}
+	f0, r0 := 0, 0
+	for i, f := range files {
+		rec := byName[f.Name.Base]
+		if rec == nil || at[rec] < r0 {
+			continue
+		}
+		r.stretch(files[f0:i], records[r0:at[rec]], false)
+		r.take(f, rec, ByCache)
+		f0, r0 = i+1, at[rec]+1
+	}
+	r.stretch(files[f0:], records[r0:], true)
+}
+
+// stretch takes files for records one by one, if all agree.
+func (r *maildirReader) stretch(files []*Message, records []*dovecot.Record, last bool) {
+	if len(records) == 0 || len(files) < len(records) || len(files) > len(records) && !last {
+		return
+	}
+	for i, rec := range records {
+		if !r.same(files[i], rec) {
+			return
+		}
+	}
+	for i, rec := range records {
+		r.take(files[i], rec, ByOrder)
+	}
+}
+
+// same reports whether nothing speaks against a file being the message of a record.
+func (r *maildirReader) same(m *Message, rec *dovecot.Record) bool {
+	if rec.Flags&dovecot.FlagDirty == 0 && !r.pending[rec.UID] && rec.Flags&dovecot.FlagsIMAP != m.Name.Flags&dovecot.FlagsIMAP {
+		return false
+	}
+	virtual := m.Name.Virtual
+	if virtual < 0 {
+		virtual = m.Body.Counted
+	}
+	if v, ok := r.Index.VirtualSize(rec); ok && virtual >= 0 && int64(v) != virtual {
+		return false
+	}
+	values := r.cached[rec]
+	if v := values["size.virtual"]; len(v) == 8 && virtual >= 0 && int64(number(v)) != virtual {
+		return false
+	}
+	if v := values["date.received"]; len(v) == 4 && !m.Received.IsZero() && int64(number(v)) != m.Received.Unix() {
+		return false
+	}
+	return true
+}
+
+// number is a little-endian number of up to 8 bytes.
+func number(b []byte) uint64 {
+	var n uint64
+	for i, c := range b {
+		n |= uint64(c) << (8 * i)
+	}
+	return n
+}
+
+func (r *maildirReader) take(m *Message, rec *dovecot.Record, by Evidence) {
+	m.UID, m.By.UID, m.Stray, m.Renumber = rec.UID, by, false, true
+	r.Matched++
+}

@@ -1,0 +1,240 @@
+package reconstruct
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"dovemend/repair/dovecot"
+)
+
+// reconciler makes the mailboxes of an mdbox account and the storage agree. The map index counts how many mailboxes refer to
+// each message. Where more mailboxes claim it than are counted, those whose index files are damaged have not heard of its
+// leaving; where fewer do, it was in one whose index files have lost it.
+type reconciler struct {
+	acct  *Account
+	t     *Storage
+	boxes []*State
+
+	lost  []*State // mailboxes that may have lost messages
+	gone  map[*State]dovecot.Expunged
+	added map[*State][]*Stored
+	bound []saved // when messages were saved, at the latest
+}
+
+func (r *reconciler) reconcile() {
+	r.gone, r.added = map[*State]dovecot.Expunged{}, map[*State][]*Stored{}
+	if r.t.Sound {
+		r.dropOverclaimed()
+	}
+	r.saveTimes()
+	r.findLost()
+	for i := range r.t.Stored {
+		r.place(&r.t.Stored[i])
+	}
+	for _, s := range r.boxes {
+		s.regain(r.added[s])
+	}
+}
+
+// claim is a message of a mailbox that refers to the storage.
+type claim struct {
+	s *State
+	m *Message
+}
+
+// dropOverclaimed takes messages out of mailboxes with damaged index files where the map index counts fewer references than
+// there are. What was saved to a mailbox last is where it was moved to.
+func (r *reconciler) dropOverclaimed() {
+	over := map[*Stored][]claim{}
+	for _, s := range r.boxes {
+		for i := range s.Messages {
+			if m := &s.Messages[i]; m.stored != nil && m.stored.Refs >= 0 && m.stored.Claims > m.stored.Refs {
+				over[m.stored] = append(over[m.stored], claim{s, m})
+			}
+		}
+	}
+	drop := map[*Message]bool{}
+	for st, claims := range over {
+		claims = slices.DeleteFunc(claims, func(c claim) bool { return c.m.By.Mailbox == ByIndex })
+		slices.SortStableFunc(claims, func(a, b claim) int { return a.m.Saved.Compare(b.m.Saved) })
+		for _, c := range claims[:min(len(claims), st.Claims-st.Refs)] {
+			drop[c.m] = true
+			st.Claims--
+			c.s.Dropped++
+		}
+	}
+	if len(drop) == 0 {
+		return
+	}
+	for _, s := range r.boxes {
+		kept := make([]Message, 0, len(s.Messages))
+		for i := range s.Messages {
+			if !drop[&s.Messages[i]] {
+				kept = append(kept, s.Messages[i])
+			}
+		}
+		s.Messages = kept
+	}
+}
+
+// saved says that the message with a number in the map index, and all with lower ones, were saved by then.
+type saved struct {
+	uid dovecot.UID
+	by  int64
+}
+
+// saveTimes learns from messages that are claimed when those stored before them must have been saved: numbers in the map
+// index are given in order of time.
+func (r *reconciler) saveTimes() {
+	for _, s := range r.boxes {
+		for i := range s.Messages {
+			if m := &s.Messages[i]; m.MapUID != 0 && !m.Saved.IsZero() {
+				r.bound = append(r.bound, saved{m.MapUID, m.Saved.Unix()})
+			}
+		}
+	}
+	slices.SortFunc(r.bound, func(a, b saved) int { return cmp.Compare(a.uid, b.uid) })
+	least := int64(math.MaxInt64)
+	for i := len(r.bound) - 1; i >= 0; i-- {
+		least = min(least, r.bound[i].by)
+		r.bound[i].by = least
+	}
+}
+
+// savedBy is when a message was saved at the latest, in Unix time.
+func (r *reconciler) savedBy(st *Stored) int64 {
+	by := int64(math.MaxInt64)
+	if f := &r.t.Files[st.File]; !f.MTime.IsZero() {
+		by = f.MTime.Unix()
+	}
+	if st.MapUID == 0 {
+		return by
+	}
+	if i := sort.Search(len(r.bound), func(i int) bool { return r.bound[i].uid > st.MapUID }); i < len(r.bound) {
+		by = min(by, r.bound[i].by)
+	}
+	return by
+}
+
+// box is the mailbox that a message was first saved to, or nil.
+func (r *reconciler) box(st *Stored) *State {
+	i := slices.IndexFunc(r.boxes, func(s *State) bool { return s.Mailbox.Storage == st.Mailbox })
+	if i < 0 {
+		return nil
+	}
+	return r.boxes[i]
+}
+
+// findLost finds the mailboxes that may have lost messages: those whose index files are damaged or gone, and those whose index
+// was made anew later than the mail that was first saved to them, and to which something still refers.
+func (r *reconciler) findLost() {
+	for i := range r.t.Stored {
+		st := &r.t.Stored[i]
+		if r.t.Files[st.File].ID == 0 || st.Claims > 0 || st.Refs == 0 || r.t.Sound && st.MapUID == 0 {
+			continue
+		}
+		if s := r.box(st); s != nil && s.Sound && int64(s.Index.IndexID) > r.savedBy(st) && !r.expunged(s).GUID(st.GUID) {
+			s.Anew = true
+		}
+	}
+	for _, s := range r.boxes {
+		if !s.Sound || s.Anew {
+			r.lost = append(r.lost, s)
+		}
+	}
+}
+
+func (r *reconciler) expunged(s *State) dovecot.Expunged {
+	x, ok := r.gone[s]
+	if !ok {
+		x = dovecot.ReadExpunged(s.Files)
+		r.gone[s] = x
+	}
+	return x
+}
+
+// place decides what becomes of a stored message that fewer mailboxes claim than should.
+func (r *reconciler) place(st *Stored) {
+	f := &r.t.Files[st.File]
+	home := r.box(st)
+	switch {
+	case f.ID == 0:
+		if st.GUID.IsZero() || len(r.t.byGUID[st.GUID]) == 0 { // else it is stored in m.N too
+			r.orphan(st, map[bool]Fate{true: SetAside, false: Uncommitted}[isBroken(f.Name)])
+		}
+	case r.t.Sound && st.MapUID == 0:
+		if !r.claimedElsewhere(st) {
+			r.orphan(st, Uncommitted)
+		}
+	case r.t.Sound && st.Refs == 0:
+		if st.Claims == 0 {
+			r.orphan(st, Expunged)
+		}
+	case r.t.Sound:
+		for n := st.Refs - st.Claims; n > 0; n-- {
+			s := r.loser(st, home)
+			if s == nil {
+				if st.Claims == 0 {
+					r.orphan(st, Unplaced)
+				}
+				return
+			}
+			r.add(s, st)
+		}
+	case st.Claims > 0 || r.claimedElsewhere(st):
+	case home == nil && st.Mailbox != "", home != nil && home.Sound && !home.Anew, r.anyExpunged(st):
+		r.orphan(st, Expunged)
+	default:
+		if s := r.loser(st, home); s != nil {
+			r.add(s, st)
+		} else {
+			r.orphan(st, Unplaced)
+		}
+	}
+}
+
+// claimedElsewhere reports whether the same message is stored in another place, and claimed there: a purge that was interrupted.
+func (r *reconciler) claimedElsewhere(st *Stored) bool {
+	return !st.GUID.IsZero() && slices.ContainsFunc(r.t.byGUID[st.GUID], func(o *Stored) bool { return o != st && o.Claims > 0 })
+}
+
+func (r *reconciler) anyExpunged(st *Stored) bool {
+	return slices.ContainsFunc(r.boxes, func(s *State) bool { return r.expunged(s).GUID(st.GUID) })
+}
+
+// loser is the mailbox that a message was most likely lost from, or nil: the one it was first saved to, else the only one that
+// lost anything, else the one that the list index says lacks the most.
+func (r *reconciler) loser(st *Stored, home *State) *State {
+	lost := slices.DeleteFunc(slices.Clone(r.lost), func(s *State) bool { return slices.Contains(r.added[s], st) || s.claims(st) })
+	if len(lost) == 0 {
+		return nil
+	}
+	if slices.Contains(lost, home) {
+		return home
+	}
+	lacks := func(s *State) int {
+		if !s.Names.HasCounts {
+			return 0
+		}
+		return int(s.Names.Messages) - len(s.Messages) - len(r.added[s])
+	}
+	return slices.MaxFunc(lost, func(a, b *State) int { return cmp.Compare(lacks(a), lacks(b)) })
+}
+
+func (s *State) claims(st *Stored) bool {
+	return slices.ContainsFunc(s.Messages, func(m Message) bool { return m.stored == st })
+}
+
+func (r *reconciler) add(s *State, st *Stored) {
+	st.Claims++
+	r.added[s] = append(r.added[s], st)
+}
+
+func (r *reconciler) orphan(st *Stored, fate Fate) {
+	o := Orphan{Fate: fate, From: st.Mailbox}
+	o.describe(r.t.Files[st.File].Name, &st.DboxMessage)
+	o.File, o.Size, o.MapUID, o.Stored, o.stored = r.t.Files[st.File].Name, st.End-st.Offset, st.MapUID, r.t.record(st), st
+	r.acct.Orphans = append(r.acct.Orphans, o)
+}

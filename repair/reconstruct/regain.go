@@ -1,0 +1,96 @@
+package reconstruct
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+func isBroken(name store.RelPath) bool { return strings.HasSuffix(path.Base(string(name)), ".broken") }
+
+// regain puts messages back into the mailbox that its index files have lost. Their flags are gone. Their UIDs are known only
+// where they fill a gap exactly; elsewhere they get new ones.
+func (s *State) regain(list []*Stored) {
+	if len(list) == 0 {
+		return
+	}
+	slices.SortStableFunc(list, func(a, b *Stored) int { return cmp.Compare(a.MapUID-1, b.MapUID-1) })
+	seen := s.allSeen(len(list))
+	fresh := s.fillGaps(list)
+	if s.noNextUID() {
+		s.UIDValidity = 0 // no UID may come twice under one UIDVALIDITY, and which were given is not known
+	}
+	s.NextUID = max(s.NextUID, 1)
+	for _, st := range list {
+		m := Message{By: Told{Mailbox: ByMap}}
+		if st.Refs < 1 {
+			m.By.Mailbox = ByMessage
+		}
+		if uid := fresh[st]; uid != 0 {
+			m.UID, m.By.UID = uid, ByOrder
+		} else {
+			m.UID = s.NextUID
+			s.NextUID++
+		}
+		if seen {
+			m.Flags, m.By.Flags = dovecot.FlagSeen, ByList
+		}
+		st.Claims-- // counted already
+		s.attach(&m, st)
+		s.Messages = append(s.Messages, m)
+		s.Regained++
+	}
+}
+
+// noNextUID reports whether nothing tells which UIDs were given in this mailbox.
+func (s *State) noNextUID() bool {
+	return s.Base == dovecot.BaseNone && len(s.Index.Records) == 0 && s.Names.NextUID == 0
+}
+
+// allSeen reports whether the list index says that all messages that are missing were read.
+func (s *State) allSeen(missing int) bool {
+	if !s.Names.HasCounts || s.Anew || int(s.Names.Messages) != len(s.Messages)+missing {
+		return false
+	}
+	unseen := 0
+	for i := range s.Messages {
+		if s.Messages[i].Flags&dovecot.FlagSeen == 0 {
+			unseen++
+		}
+	}
+	return int(s.Names.Unseen) == unseen
+}
+
+// fillGaps gives lost messages the UIDs that the index lacks, where there are as many of the ones as of the others between two
+// messages that are known: both are given in order of time.
+func (s *State) fillGaps(list []*Stored) map[*Stored]dovecot.UID {
+	given := map[*Stored]dovecot.UID{}
+	for _, gap := range s.Index.Gaps {
+		i := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID > gap.Last })
+		j := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID >= gap.First })
+		if i != j || gap.Last >= s.NextUID { // something of the gap is known from elsewhere
+			continue
+		}
+		low, high := dovecot.UID(0), ^dovecot.UID(0)
+		if j > 0 {
+			low = s.Messages[j-1].MapUID
+		}
+		if i < len(s.Messages) {
+			high = s.Messages[i].MapUID
+		}
+		from := sort.Search(len(list), func(k int) bool { return list[k].MapUID > low })
+		to := sort.Search(len(list), func(k int) bool { return list[k].MapUID >= high })
+		if from >= to || int64(to-from) != int64(gap.Last-gap.First)+1 {
+			continue
+		}
+		for k := from; k < to; k++ {
+			given[list[k]] = gap.First + dovecot.UID(k-from)
+		}
+	}
+	return given
+}

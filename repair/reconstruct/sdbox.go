@@ -1,0 +1,185 @@
+package reconstruct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// parallelReads is how many files are read at one time.
+const parallelReads = 4
+
+// dboxFile is a file in an sdbox mailbox's folder that holds, or held, a message.
+type dboxFile struct {
+	name  string
+	uid   dovecot.UID
+	size  int64
+	mtime time.Time
+	msg   dovecot.DboxMessage // what is in it; nothing where nothing can be made out
+	found bool
+	why   error // it could not be read
+}
+
+// readSDBox joins the index with the message files, u.UID. Which messages are in the mailbox is told by the files: an
+// expunged one has none. Flags are told by the index alone.
+func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error {
+	files, err := s.sdboxFiles(ctx, fsys)
+	if err != nil {
+		return err
+	}
+	byUID := map[dovecot.UID]*dboxFile{}
+	for i := range files {
+		if f := &files[i]; f.uid != 0 {
+			byUID[f.uid] = f
+		} else if f.found { // .broken and .temp files
+			o := Orphan{Message: Message{Size: f.size}, Fate: Uncommitted}
+			if strings.HasSuffix(f.name, ".broken") {
+				o.Fate = SetAside
+			}
+			f.describe(&o.Message, s)
+			o.From = s.Mailbox.Storage
+			acct.Orphans = append(acct.Orphans, o)
+		}
+	}
+	kept := s.Messages[:0]
+	for _, m := range s.Messages {
+		f := byUID[m.UID]
+		delete(byUID, m.UID)
+		switch {
+		case f != nil:
+			f.describe(&m, s)
+		case m.Flags&dovecot.FlagBackend != 0: // it is in the alternative storage
+		case s.Sound || m.By.Mailbox == ByIndex:
+			m.Lost = true
+		default:
+			s.Dropped++ // its file went with an expunge that the index files no longer tell
+			continue
+		}
+		kept = append(kept, m)
+	}
+	s.Messages = kept
+	gone := dovecot.ReadExpunged(s.Files)
+	for uid, f := range byUID {
+		m := Message{UID: uid, By: Told{Mailbox: ByFileName, UID: ByFileName}}
+		f.describe(&m, s)
+		if s.Index.Knew(uid) || gone.UID(uid) || !f.found {
+			m.Stray, m.By.Mailbox = true, ByNothing
+		} else {
+			s.Regained++
+		}
+		s.Messages = append(s.Messages, m)
+	}
+	s.ascend()
+	return nil
+}
+
+// ascend sorts the messages by UID, those without one at the end, and raises the next UID above them.
+func (s *State) ascend() {
+	slices.SortStableFunc(s.Messages, func(a, b Message) int {
+		return int(int64(a.UID-1) - int64(b.UID-1)) // 0 becomes the greatest
+	})
+	for i := range s.Messages {
+		if m := &s.Messages[i]; m.UID >= s.NextUID && !m.Stray && m.UID != ^dovecot.UID(0) {
+			s.NextUID = m.UID + 1
+		}
+	}
+}
+
+// sdboxFiles reads every message file of the folder.
+func (s *State) sdboxFiles(ctx context.Context, fsys fs.FS) ([]dboxFile, error) {
+	entries, err := fs.ReadDir(fsys, string(s.Mailbox.Dir))
+	if err != nil {
+		return nil, fmt.Errorf("list the copy of %s: %w", s.Mailbox.Dir, err)
+	}
+	var files []dboxFile
+	for _, e := range entries {
+		f := dboxFile{name: e.Name(), size: -1}
+		digits, ok := strings.CutPrefix(e.Name(), "u.")
+		uid, err := strconv.ParseUint(digits, 10, 32)
+		switch {
+		case !e.Type().IsRegular():
+			continue
+		case ok && err == nil && uid != 0:
+			f.uid = dovecot.UID(uid)
+		case !strings.HasSuffix(e.Name(), ".broken") && !strings.HasPrefix(e.Name(), ".temp."):
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			f.size, f.mtime = info.Size(), info.ModTime().UTC()
+		}
+		files = append(files, f)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelReads)
+	for i := range files {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return files[i].parse(fsys, join(s.Mailbox, files[i].name))
+		})
+	}
+	return files, g.Wait()
+}
+
+// parse reads the file as a dbox file.
+func (f *dboxFile) parse(fsys fs.FS, name string) error {
+	file, err := fsys.Open(name)
+	if err != nil {
+		f.why = err
+		if NotCopied(err) || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("read the copy of %s: %w", name, err)
+	}
+	defer file.Close()
+	at, err := readerAt(file, f.size)
+	if err != nil {
+		return fmt.Errorf("read the copy of %s: %w", name, err)
+	}
+	box, _, err := dovecot.ParseDbox(at, f.size, nil)
+	if err != nil {
+		return fmt.Errorf("read the copy of %s: %w", name, err)
+	}
+	if len(box.Messages) > 0 {
+		f.msg, f.found = box.Messages[0], true
+		if box.Version == 0 {
+			f.msg.Damage |= dovecot.DboxFileHeaderLost
+		}
+	}
+	return nil
+}
+
+// describe adds to a message what its file tells.
+func (f *dboxFile) describe(m *Message, s *State) {
+	m.File, m.Size = store.RelPath(join(s.Mailbox, f.name)), f.size
+	m.Body = Body{Size: -1, Virtual: -1, Plain: -1}
+	if !f.mtime.IsZero() {
+		m.Saved, m.By.Saved = f.mtime, ByFileTime // an sdbox file is written once
+	}
+	if f.found {
+		m.describe(m.File, &f.msg)
+	}
+}
+
+// describe adds to a message what its own metadata tell.
+func (m *Message) describe(file store.RelPath, d *dovecot.DboxMessage) {
+	m.Body = Body{File: file, Offset: d.BodyOffset, Size: d.BodySize, Virtual: d.VirtualSize, Plain: d.PhysicalSize, Encoding: d.Encoding,
+		Attachments: d.Attachments, Damage: d.Damage &^ dovecot.DboxAltered, Altered: d.Damage&dovecot.DboxAltered != 0}
+	if !d.GUID.IsZero() {
+		m.GUID = d.GUID
+	}
+	if d.Received >= 0 {
+		m.Received, m.By.Received = time.Unix(d.Received, 0).UTC(), ByMessage
+	}
+}

@@ -1,0 +1,233 @@
+package reconstruct
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// MapFile is the map index of an mdbox account, relative to the mail root.
+const MapFile store.RelPath = "storage/dovecot.map.index"
+
+// AltLink is the symbolic link to an account's alternative storage, relative to the mail root. The copy does not follow it.
+const AltLink = "dbox-alt-root"
+
+// StorageFile is where the messages with this file number are, relative to the mail root.
+func StorageFile(id uint32) store.RelPath {
+	return store.RelPath(path.Join("storage", fmt.Sprintf("m.%d", id)))
+}
+
+// Storage is what the mailboxes of an mdbox account share, as the copy holds it.
+type Storage struct {
+	Copied   bool // the copy holds the storage
+	Found    bool // the map index, or its log, is there
+	Known    bool // the map index could be read
+	Sound    bool // all of it, and its counts of references can be believed
+	Map      *dovecot.State
+	Faults   []dovecot.Fault // of the map index and its logs
+	Unread   []Unread        // files of the map index that the copy lacks
+	Refs     map[dovecot.UID]uint16
+	Sizes    map[uint32]int64 // of the files m.N
+	Files    []File           // the files m.N, and what Dovecot or an interrupted write left beside them
+	Stored   []Stored         // the messages in them, in the order of Files
+	AltLink  bool             // there is an alternative storage, which the copy lacks
+	Blind    bool             // not all of the storage could be read: a message that is not found may be there
+	lookup   map[dovecot.UID]*Stored
+	byGUID   map[dovecot.GUID][]*Stored
+	claimed  map[*Stored]int
+	nameless []*Stored // without a GUID
+}
+
+// File is a file of the storage.
+type File struct {
+	ID      uint32 // of m.ID; 0 for others
+	Name    store.RelPath
+	Size    int64
+	MTime   time.Time
+	Created uint32 // as its first line tells; 0 where it does not
+	Header  int64  // length of that line; 0 where it cannot be read
+	Faults  []dovecot.Fault
+	Why     error // it could not be read
+}
+
+// Stored is a message in the storage.
+type Stored struct {
+	File int // in Storage.Files
+	dovecot.DboxMessage
+	MapUID dovecot.UID // 0: the map index does not tell of it
+	Refs   int         // how many mailbox records refer to it, as the map index counts them; -1 unknown
+	Claims int         // how many do
+}
+
+// readStorage reads the map index and every message file.
+func readStorage(ctx context.Context, fsys fs.FS) (*Storage, error) {
+	t := &Storage{Refs: map[dovecot.UID]uint16{}, Sizes: map[uint32]int64{}, Map: &dovecot.State{}}
+	entries, err := fs.ReadDir(fsys, "storage")
+	switch {
+	case errors.Is(err, fs.ErrNotExist), NotCopied(err):
+		return t, nil
+	case err != nil:
+		return nil, fmt.Errorf("list the copy of storage: %w", err)
+	}
+	t.Copied = true
+	if _, err := fs.Lstat(fsys, AltLink); err == nil {
+		t.AltLink = true
+	}
+	records, err := t.readMap(fsys)
+	if err != nil {
+		return nil, err
+	}
+	t.list(entries)
+	known := map[uint32][]dovecot.DboxExtent{}
+	for _, r := range records {
+		known[r.FileID] = append(known[r.FileID], dovecot.DboxExtent{Offset: int64(r.Offset), Size: int64(r.Size)})
+	}
+	found := make([][]Stored, len(t.Files))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelReads)
+	for i := range t.Files {
+		f := &t.Files[i]
+		extents := known[f.ID]
+		slices.SortFunc(extents, func(a, b dovecot.DboxExtent) int { return cmp.Compare(a.Offset, b.Offset) })
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			found[i], err = f.parse(fsys, i, extents)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	t.Stored = slices.Concat(found...)
+	t.Blind = t.AltLink || slices.ContainsFunc(t.Files, func(f File) bool { return f.Why != nil })
+	t.join(records)
+	return t, nil
+}
+
+// readMap replays the map index.
+func (t *Storage) readMap(fsys fs.FS) ([]dovecot.MapRecord, error) {
+	files, err := readFiles(fsys, string(MapFile), func(name string, why error) {
+		t.Unread = append(t.Unread, Unread{store.RelPath(name), why.Error()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.Found = files.Index != nil || files.Log != nil
+	t.Map, t.Faults = dovecot.Replay(files)
+	t.Faults = slices.DeleteFunc(t.Faults, func(f dovecot.Fault) bool { return f.Rule == "log-missing" && files.Log == nil })
+	records, ok := t.Map.MapRecords()
+	t.Known = ok && t.Found
+	t.Sound = t.Known && t.Map.Exact
+	for _, r := range records {
+		t.Refs[r.MapUID] = r.Refs
+	}
+	return records, nil
+}
+
+// list takes the files with messages from the folder's list: m.N, and what was left beside them.
+func (t *Storage) list(entries []fs.DirEntry) {
+	for _, e := range entries {
+		f := File{Name: store.RelPath(path.Join("storage", e.Name())), Size: -1}
+		digits, ok := strings.CutPrefix(e.Name(), "m.")
+		id, err := strconv.ParseUint(digits, 10, 32)
+		switch {
+		case !e.Type().IsRegular():
+			continue
+		case ok && err == nil && id != 0:
+			f.ID = uint32(id)
+		case !strings.HasSuffix(e.Name(), ".broken") && !strings.HasPrefix(e.Name(), ".temp."):
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			f.Size, f.MTime = info.Size(), info.ModTime().UTC()
+		}
+		if f.ID != 0 {
+			t.Sizes[f.ID] = f.Size
+		}
+		t.Files = append(t.Files, f)
+	}
+	slices.SortFunc(t.Files, func(a, b File) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name)) })
+}
+
+// parse reads the messages in a file of the storage.
+func (f *File) parse(fsys fs.FS, n int, known []dovecot.DboxExtent) ([]Stored, error) {
+	file, err := fsys.Open(string(f.Name))
+	if err != nil {
+		f.Why = err
+		if NotCopied(err) || errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read the copy of %s: %w", f.Name, err)
+	}
+	defer file.Close()
+	at, err := readerAt(file, f.Size)
+	if err != nil {
+		return nil, fmt.Errorf("read the copy of %s: %w", f.Name, err)
+	}
+	box, faults, err := dovecot.ParseDbox(at, f.Size, known)
+	if err != nil {
+		return nil, fmt.Errorf("read the copy of %s: %w", f.Name, err)
+	}
+	f.Created, f.Header, f.Faults = box.Created, box.FirstMessage, faults
+	list := make([]Stored, len(box.Messages))
+	for i, m := range box.Messages {
+		if box.Version == 0 {
+			m.Damage |= dovecot.DboxFileHeaderLost
+		}
+		list[i] = Stored{File: n, DboxMessage: m, Refs: -1}
+	}
+	return list, nil
+}
+
+// join finds the messages that the map index tells of where it says they are.
+func (t *Storage) join(records []dovecot.MapRecord) {
+	type place struct {
+		file   uint32
+		offset int64
+	}
+	at := make(map[place]*Stored, len(t.Stored))
+	t.lookup, t.byGUID, t.claimed = make(map[dovecot.UID]*Stored, len(records)), make(map[dovecot.GUID][]*Stored, len(t.Stored)), map[*Stored]int{}
+	for i := range t.Stored {
+		m := &t.Stored[i]
+		f := &t.Files[m.File]
+		if f.ID != 0 {
+			at[place{f.ID, m.Offset}] = m
+		}
+		switch {
+		case f.ID == 0: // copies of what lies in m.N, or what was never there
+		case m.GUID.IsZero():
+			t.nameless = append(t.nameless, m)
+		default:
+			t.byGUID[m.GUID] = append(t.byGUID[m.GUID], m)
+		}
+	}
+	for _, r := range records {
+		m := at[place{r.FileID, int64(r.Offset)}]
+		if m == nil {
+			continue
+		}
+		if m.MapUID == 0 || r.Refs > 0 { // of two records for one place the one in use
+			m.MapUID, m.Refs = r.MapUID, int(r.Refs)
+		}
+		t.lookup[r.MapUID] = m
+	}
+}
+
+// record is where the map index would say that a message lies.
+func (t *Storage) record(m *Stored) dovecot.MapRecord {
+	return dovecot.MapRecord{MapUID: m.MapUID, FileID: t.Files[m.File].ID, Offset: uint32(m.Offset), Size: uint32(m.End - m.Offset), Refs: uint16(max(m.Refs, 0))}
+}
