@@ -166,6 +166,13 @@ func (r *Run) execute(ctx context.Context) (apply.Outcome, error) {
 			told = done
 			r.log.Info("step done", "seq", s.Seq, "op", s.Op, "path", string(s.Path))
 		}}
+	if hasPuts(r.plan) {
+		closeBlobs, err := r.openBlobs(e)
+		if err != nil {
+			return apply.Outcome{}, err
+		}
+		defer closeBlobs()
+	}
 	if r.plan.Of != "" {
 		from, closeFrom, err := r.bytesOf(r.plan.Of)
 		if err != nil {

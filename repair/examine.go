@@ -7,6 +7,7 @@ import (
 
 	"dovemend/repair/check"
 	"dovemend/repair/plan"
+	"dovemend/repair/reconstruct"
 	"dovemend/repair/rundir"
 )
 
@@ -41,9 +42,14 @@ func (r *Run) examine(ctx context.Context) error {
 		return err
 	}
 	r.s.rep.Stage("examining the copy")
-	r.reports = nil
-	for _, m := range r.boxes {
-		rep, err := check.Mailbox(ctx, r.snap.FS(), r.account, m)
+	r.reports, r.work = nil, nil
+	fsys := r.snap.FS()
+	var err error
+	if r.acct, err = reconstruct.Read(ctx, fsys, r.account, r.boxes); err != nil {
+		return fmt.Errorf("examine the copy: %w", err)
+	}
+	for _, s := range r.acct.Boxes {
+		rep, err := check.Examine(ctx, fsys, r.acct, s)
 		if err != nil {
 			return err
 		}
@@ -72,13 +78,16 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 	}
 	offers := []Offer{
 		{Remedy: plan.DropCache, Does: "removes dovecot.index.cache, which only saves Dovecot work and is filled anew"},
+		{Remedy: plan.Rebuild, Does: "writes the list of messages anew from everything that the files still tell, and mends messages that make Dovecot fail or moves them out of the way"},
 		{Remedy: plan.DropIndex, Does: "removes dovecot.index alone; Dovecot makes it anew from what is left"},
 		{Remedy: plan.Clear, Does: "empties the mailbox's own folder; Dovecot starts it anew, empty"},
 	}
 	for i := range offers {
 		o := &offers[i]
-		p, err := r.build(o.Remedy)
+		p, err := r.build(ctx, o.Remedy, false)
 		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		case p == nil && err != nil:
 			o.Refused = err.Error()
 		case len(p.Steps) == 0:
@@ -94,13 +103,19 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 	return offers, nil
 }
 
-// build makes the plan of a remedy on what is known now.
-func (r *Run) build(remedy plan.Remedy) (*plan.Plan, error) {
+// build makes the plan of a remedy on what is known now. force has it rebuild what nothing wrong was found in too.
+func (r *Run) build(ctx context.Context, remedy plan.Remedy, force bool) (*plan.Plan, error) {
 	in := plan.Input{Run: r.ID(), Account: r.account, Mailboxes: r.boxes, Remedy: remedy, Aside: r.s.o.Aside,
 		Policy:  plan.Policy{Accept: r.s.o.AcceptLoss, Confirm: r.confirmed()},
 		Entries: r.snap.Manifest().Entries, Manifest: r.snap.Digest()}
 	for _, rep := range r.reports {
 		in.Facts = append(in.Facts, facts(rep))
+	}
+	if remedy == plan.Rebuild {
+		var err error
+		if in.Rebuilt, err = r.rebuilt(ctx, force); err != nil {
+			return nil, err
+		}
 	}
 	return plan.Build(in)
 }
@@ -125,7 +140,7 @@ func (r *Run) Accept(losses []plan.Loss, confirm []string) {
 // SetAside says whether things are set aside on the host instead of removed, for the plans that follow.
 func (r *Run) SetAside(aside bool) { r.s.o.Aside = aside }
 
-// Plan decides what a remedy would do, and saves it in the run's folder. Where it would lose what was not accepted, the
+// Plan decides what a remedy would do, and saves it in the run's folder. With plan.Auto it is the one that is recommended. Where it would lose what was not accepted, the
 // plan comes with an error that is plan.ErrWouldLoseData.
 func (r *Run) Plan(ctx context.Context, remedy plan.Remedy) (*plan.Plan, error) {
 	if r.reports == nil {
@@ -133,11 +148,21 @@ func (r *Run) Plan(ctx context.Context, remedy plan.Remedy) (*plan.Plan, error) 
 			return nil, err
 		}
 	}
-	p, err := r.build(remedy)
+	asked, why := remedy, ""
+	if remedy == plan.Auto {
+		var err error
+		if remedy, why, err = r.choose(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p, err := r.build(ctx, remedy, asked == plan.Rebuild && !together(r.reports).rebuild)
 	if p == nil {
 		return nil, err
 	}
-	r.plan, r.remedy = p, remedy
+	if why != "" {
+		p.Notes = append([]string{fmt.Sprintf("auto takes %s: %s", remedy, why)}, p.Notes...)
+	}
+	r.plan, r.remedy = p, asked
 	save := func() error {
 		if err := r.dir.WriteJSON(rundir.PlanFile, p); err != nil {
 			return err

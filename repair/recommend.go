@@ -1,6 +1,8 @@
 package repair
 
 import (
+	"slices"
+
 	"dovemend/repair/check"
 	"dovemend/repair/plan"
 	"dovemend/repair/store"
@@ -10,6 +12,7 @@ import (
 type whole struct {
 	found     bool // anything above a note
 	other     bool // anything above a note that the cache has nothing to do with
+	rebuild   bool // a rebuild cures a finding
 	index     bool // dropping the index cures a finding
 	harm      bool // dropping the index would lose more, in one of the mailboxes, than doing nothing
 	cache     bool // dropping the cache cures a finding
@@ -25,7 +28,8 @@ func together(reports []*check.Report) whole {
 				continue
 			}
 			w.found = true
-			w.index = w.index || f.Cure == check.CureDropIndex
+			w.rebuild = w.rebuild || f.Cure == check.CureRebuild
+			w.index = w.index || f.Cure == check.CureDropIndex || f.Cure == check.CureRebuild && r.Helps()
 			w.cache = w.cache || f.Cure == check.CureCache
 			w.other = w.other || f.Cure != check.CureCache
 		}
@@ -42,6 +46,7 @@ func together(reports []*check.Report) whole {
 // one that cannot harm.
 func recommend(offers []Offer, reports []*check.Report) {
 	w := together(reports)
+	w.rebuild = w.rebuild && slices.ContainsFunc(offers, func(o Offer) bool { return o.Remedy == plan.Rebuild && o.Refused == "" })
 	for i := range offers {
 		o := &offers[i]
 		if o.Refused != "" {
@@ -50,6 +55,8 @@ func recommend(offers []Offer, reports []*check.Report) {
 		switch o.Remedy {
 		case plan.DropCache:
 			o.Recommended, o.Why = w.dropCache()
+		case plan.Rebuild:
+			o.Recommended, o.Why = w.rebuilding()
 		case plan.DropIndex:
 			o.Recommended, o.Why = w.dropIndex(len(o.Costs) > 0)
 		case plan.Clear:
@@ -70,8 +77,26 @@ func (w whole) dropCache() (bool, string) {
 	return false, "it is harmless, but mends nothing of what was found"
 }
 
+func (w whole) rebuilding() (bool, string) {
+	switch {
+	case w.rebuild:
+		return true, "it keeps everything that any file still tells, and what it writes is proven before anything on the host is touched"
+	case w.found && !w.other:
+		return false, "not needed: what was found is in the cache alone"
+	case w.found:
+		return false, "it mends nothing of what was found" + keep
+	}
+	return false, "not needed: no damage was found"
+}
+
 func (w whole) dropIndex(costs bool) (bool, string) {
 	switch {
+	case w.rebuild && w.index && !costs:
+		return false, "it costs nothing here either, but leaves it to Dovecot to make the list anew; rebuild is the surer way"
+	case w.rebuild && costs:
+		return false, "not recommended: rebuild costs less"
+	case w.rebuild:
+		return false, "it mends less than rebuild"
 	case w.index && !w.harm && !costs:
 		return true, "the list of messages is damaged, and removing it costs nothing here: Dovecot makes it anew from what the other files tell"
 	case w.index && !w.harm && w.loses:
@@ -89,7 +114,7 @@ func (w whole) dropIndex(costs bool) (bool, string) {
 }
 
 func (w whole) clear() (bool, string) {
-	if w.allBroken && !w.index {
+	if w.allBroken && !w.index && !w.rebuild {
 		return true, "every message of the mailbox is damaged itself, and Dovecot fails on them for as long as they are in the folder. The copy keeps everything"
 	}
 	return false, "the last resort: it takes every message out of the mailbox. The copy keeps them, but the mailbox is empty afterwards"

@@ -13,6 +13,8 @@ import (
 	"dovemend/remote"
 	"dovemend/repair/check"
 	"dovemend/repair/plan"
+	"dovemend/repair/rebuild"
+	"dovemend/repair/reconstruct"
 	"dovemend/repair/rundir"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
@@ -34,7 +36,10 @@ type Run struct {
 
 	snapRoot *os.Root
 	snap     *snapshot.Snapshot
+	acct     *reconstruct.Account
 	reports  []*check.Report
+	work     *rebuild.Work // what a rebuild has made, in the run's folder
+	forced   bool          // of all mailboxes, healthy ones too
 	plan     *plan.Plan
 	changed  bool // something on the host may have been changed by this process
 	remedy   plan.Remedy

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (r *Run) toLookAt(v *Verification) []string {
 	for _, m := range r.boxes {
 		i := slices.IndexFunc(r.plan.Promise, func(p plan.Promise) bool { return p.Mailbox == m.Name })
 		j := slices.IndexFunc(r.reports, func(rep *check.Report) bool { return rep.State.Mailbox.Name == m.Name })
-		if i >= 0 && j >= 0 && r.reports[j].AsIs.Loses() && (r.plan.Remedy == plan.DropCache || len(r.plan.Promise[i].Gone) == 0) {
+		if i >= 0 && j >= 0 && r.reports[j].AsIs.Loses() && !r.plan.Mends(m.Name) {
 			v.OK = false
 			v.Boxes = append(v.Boxes, BoxVerdict{Mailbox: m.Name, Messages: -1, Expected: -1,
 				Problems: []string{fmt.Sprintf("the damage that was found is still there: %s does not mend it. It was not looked at over IMAP, because a look would make Dovecot change it", r.plan.Remedy)}})
@@ -273,9 +274,9 @@ func expected(promise plan.Promise, s *reconstruct.State) probe.Expected {
 	if !promise.UIDs || promise.Messages == 0 {
 		return x
 	}
-	x.UIDValidity = s.UIDValidity
+	x.UIDValidity = cmp.Or(promise.UIDValidity, s.UIDValidity)
 	for _, m := range s.Messages {
-		if m.Lost || m.UID == 0 || m.Stray {
+		if m.Lost || m.UID == 0 || m.Stray || slices.Contains(promise.LeftOut, uint32(m.UID)) {
 			continue
 		}
 		w := probe.Want{UID: uint32(m.UID), NoFlags: !promise.Flags, Keywords: m.Keywords}

@@ -167,7 +167,7 @@ func validAccount(s string) bool {
 // remedyOptions reads what only a repair has.
 func (k *call) remedyOptions(c *cli.Context) error {
 	o := &k.opts
-	remedies := []string{string(plan.DropCache), string(plan.DropIndex), string(plan.Clear)}
+	remedies := []string{string(plan.Auto), string(plan.DropCache), string(plan.Rebuild), string(plan.DropIndex), string(plan.Clear)}
 	r := c.String("remedy")
 	if !slices.Contains(remedies, r) {
 		text := fmt.Sprintf("--remedy %q: must be one of %s", r, strings.Join(remedies, ", "))

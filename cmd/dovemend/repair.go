@@ -19,14 +19,17 @@ func (p *program) repair() *cli.Command {
 		Description: "Copies the mailbox, says what is wrong, and prints the plan of the remedy: every change, its\n" +
 			"cost, what is kept and how to undo it. Without --apply that is the end, and nothing on the\n" +
 			"host is changed.\n\n" +
+			"  auto        the least destructive one that cures what was found, and why\n" +
 			"  drop-cache  remove dovecot.index.cache; Dovecot makes it anew; costs nothing\n" +
+			"  rebuild     write the list of messages anew from all that the files still tell: keeps UIDs,\n" +
+			"              flags and labels; messages that make Dovecot fail are mended or moved out\n" +
 			"  drop-index  remove dovecot.index; on mdbox and sdbox this may cost flags and UIDs\n" +
 			"  clear       empty one mailbox's own folder; the mail is kept in the run's copy only\n\n" +
 			"Exit codes: 0 repaired and verified; 1 error; 2 usage; 3 planned, not applied; 4 refused by\n" +
 			"the guard or because data would be lost; 5 login or host key; 6 stopped midway; 7 applied,\n" +
 			"but something is missing; 130 interrupted.",
 		Flags: join([]cli.Flag{
-			&cli.StringFlag{Name: "remedy", Usage: "`NAME` drop-cache, drop-index or clear (see above)"},
+			&cli.StringFlag{Name: "remedy", Usage: "`NAME` auto, drop-cache, rebuild, drop-index or clear (see above)"},
 			ownToggle("apply", "do it; without this only the plan is made and printed"),
 			ownToggle("aside", "set removed things aside on the host, under dovemend-aside/, instead of removing them"),
 			&cli.StringSliceFlag{Name: "confirm", Usage: "`MAILBOX` the mailbox to clear, named again"},

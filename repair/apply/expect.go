@@ -103,6 +103,9 @@ func (a *applying) expect(ctx context.Context, todo []plan.Step) error {
 			return changed(s, "something stands where it is to go")
 		}
 	}
+	if err := a.clear(ctx, todo); err != nil {
+		return err
+	}
 	sums, err := a.sums(ctx, todo, rehash)
 	if err != nil {
 		return err
@@ -110,6 +113,31 @@ func (a *applying) expect(ctx context.Context, todo []plan.Step) error {
 	for i, s := range todo {
 		if rehash(s) && sums[i] != s.Expect.SHA256 {
 			return changed(s, "its bytes have changed")
+		}
+	}
+	return nil
+}
+
+// clear looks at the places where nothing else may stand.
+func (a *applying) clear(ctx context.Context, todo []plan.Step) error {
+	for _, s := range todo {
+		if len(s.Clear) == 0 {
+			continue
+		}
+		var found error
+		err := a.Host.Lstat(ctx, s.Clear, func(i int, _ Found, err error) {
+			switch {
+			case err == nil:
+				found = changed(s, fmt.Sprintf("%q is there that was not: a mail process has woken up", s.Clear[i]))
+			case !errors.Is(err, fs.ErrNotExist):
+				found = &StepError{Step: s, Err: err}
+			}
+		})
+		if err != nil {
+			return a.refused([]plan.Step{s}, err)
+		}
+		if found != nil {
+			return found
 		}
 	}
 	return nil

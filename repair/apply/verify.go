@@ -128,11 +128,19 @@ func (c *comparison) inScope(p store.RelPath) bool {
 		if f.Path != dir {
 			continue
 		}
+		if f.Mailbox == "" && f.Scope == plan.ScopeIndex { // shared by all mailboxes: most of it is none of the plan's
+			return dovecots(p) || c.named(p)
+		}
 		sub := path.Base(string(dir))
 		// Directly in a Maildir's own folder lies much that is none of the plan's.
 		return c.p.Layout != store.Maildir || sub == "cur" || sub == "new" || sub == "tmp" || dovecots(p)
 	}
 	return false
+}
+
+// named reports whether a step names a path.
+func (c *comparison) named(p store.RelPath) bool {
+	return slices.ContainsFunc(c.p.Steps, func(s plan.Step) bool { return s.Path == p || s.To == p })
 }
 
 // gone checks what the plan took away, and gives these paths.
@@ -143,7 +151,9 @@ func (c *comparison) gone() map[store.RelPath]bool {
 		switch s.Op {
 		case plan.OpRename:
 			back[s.To] = true
-		case plan.OpPut, plan.OpMkdir:
+		case plan.OpPut:
+			back[s.Path] = s.Class != plan.ClassTemp
+		case plan.OpMkdir:
 			back[s.Path] = true
 		}
 	}
@@ -177,6 +187,8 @@ func (c *comparison) present(want snapshot.Entry) {
 		c.add(want.Path, true, "it is missing")
 	case !have.Type.IsRegular():
 		c.add(want.Path, true, "it is no file any more")
+	case have.Size > want.Size && grows(want.Path):
+		c.add(want.Path, false, "it has grown: new mail came")
 	case have.Size != want.Size || have.SHA256 != "" && want.SHA256 != "" && have.SHA256 != want.SHA256:
 		c.add(want.Path, !own, "its bytes are not the ones they were")
 	case have.MTime.Unix() != want.MTime.Unix():
@@ -185,6 +197,9 @@ func (c *comparison) present(want snapshot.Entry) {
 		c.add(want.Path, false, fmt.Sprintf("its mode was %04o and is %04o", want.Mode.Perm(), have.Mode.Perm()))
 	}
 }
+
+// grows says whether Dovecot adds mail to a file: to those of mdbox's storage.
+func grows(p store.RelPath) bool { return strings.HasPrefix(string(p), "storage/m.") }
 
 // touched says whether the plan put the file there.
 func (c *comparison) touched(p store.RelPath) bool {
@@ -196,7 +211,7 @@ func (c *comparison) touched(p store.RelPath) bool {
 // dovecots says whether Dovecot itself writes a file as it works: index files, uidlist, keywords.
 func dovecots(p store.RelPath) bool {
 	name := path.Base(string(p))
-	for _, prefix := range []string{"dovecot.index", "dovecot-uidlist", "dovecot-keywords"} {
+	for _, prefix := range []string{"dovecot.index", "dovecot.map.index", "dovecot.list.index", "dovecot-uidlist", "dovecot-keywords"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -33,7 +33,7 @@ func (x *examiner) mdbox() {
 		case m.Lost:
 			nowhere++
 			continue
-		case m.Stored.FileID != 0 && m.MapUID == 0:
+		case m.Stored.FileID != 0 && m.Stored.MapUID == 0:
 			unmapped++
 		}
 		if m.Body.File == "" {

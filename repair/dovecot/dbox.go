@@ -75,6 +75,9 @@ func ParseDbox(r io.ReaderAt, size int64, known []DboxExtent) (*DboxFile, []Faul
 	p.d = &dboxReader{r: r, size: size, budget: 64<<20 + 16*size}
 	p.header()
 	at := p.f.FirstMessage
+	if p.f.Version == 0 { // where it ends when Dovecot writes it
+		at = min(DboxFirstMessage, size)
+	}
 	for at < size && p.d.err == nil {
 		m, problem := p.message(at)
 		if problem == "" {

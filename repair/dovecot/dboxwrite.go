@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// dboxUsualHeader is the length of the line at the head of a dbox file: "2 M1e C6b042af8\n".
-const dboxUsualHeader = 16
+// DboxFirstMessage is where the first message begins in a dbox file: behind its first line, "2 M1e C6b042af8".
+const DboxFirstMessage = 16
 
 // AppendDboxFileHeader writes the line at the head of a dbox file, so that it has a given length; 0 stands for the usual one. It
 // is an error where no such line has that length.
 func AppendDboxFileHeader(dst []byte, created uint32, length int64) ([]byte, error) {
 	if length == 0 {
-		length = dboxUsualHeader
+		length = DboxFirstMessage
 	}
 	digits := int(length) - len("2 M1e C\n")
 	if digits < 8 || digits > 64 {

@@ -65,3 +65,16 @@ func (n MaildirName) WithSizes(size, virtual int64) string {
 	}
 	return strings.Join(slices.Clip(fields), ",")
 }
+
+// SaysFlags reports whether the name tells just these flags, and of the keywords those that have a letter.
+func (n MaildirName) SaysFlags(f Flags, keywords []string, letters *MaildirKeywords) bool {
+	var set uint32
+	for _, k := range keywords {
+		for i, name := range letters {
+			if strings.EqualFold(k, name) {
+				set |= 1 << i
+			}
+		}
+	}
+	return n.Flags&FlagsIMAP == f&FlagsIMAP && n.Keywords == set
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"dovemend/repair/rebuild"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
@@ -32,6 +33,7 @@ type Input struct {
 	Entries   []snapshot.Entry // of the verified snapshot, in any order
 	Facts     []Facts          // of each mailbox; drop-index and clear need them
 	Manifest  string           // SHA-256 of the snapshot's manifest
+	Rebuilt   *rebuild.Work    // what a rebuild has made; rebuild needs it
 }
 
 // Build makes the plan of a direct remedy. Where it would cost what the policy does not accept, or clear what is not
@@ -59,14 +61,18 @@ func Build(in Input) (*Plan, error) {
 	if b.p.Aside && in.Account.FSLayout {
 		b.note("while things are set aside, mail programs may show %s as a folder", AsideDir)
 	}
-	for _, m := range in.Mailboxes {
-		if err := b.mailbox(m); err != nil {
-			return nil, fmt.Errorf("plan %s of mailbox %s: %w", in.Remedy, safe(m.Name), err)
+	if in.Remedy == Rebuild {
+		if err := b.rebuild(); err != nil {
+			return nil, fmt.Errorf("plan %s: %w", in.Remedy, err)
+		}
+	} else {
+		for _, m := range in.Mailboxes {
+			if err := b.mailbox(m); err != nil {
+				return nil, fmt.Errorf("plan %s of mailbox %s: %w", in.Remedy, safe(m.Name), err)
+			}
 		}
 	}
-	if b.p.Aside {
-		b.p.Steps = append(asideDirs(b.p.Steps), b.p.Steps...)
-	}
+	b.p.Steps = append(asideDirs(b.p.Steps), b.p.Steps...)
 	number(b.p.Steps)
 	return b.p, b.consent()
 }
@@ -74,8 +80,12 @@ func Build(in Input) (*Plan, error) {
 func (in Input) check() error {
 	switch in.Remedy {
 	case DropCache, DropIndex, Clear:
+	case Rebuild:
+		if in.Rebuilt == nil {
+			return errors.New("nothing was rebuilt")
+		}
 	default:
-		return fmt.Errorf("no direct remedy")
+		return errors.New("no such remedy")
 	}
 	if in.Run == "" || strings.Contains(in.Run, "/") || in.Run == "." || in.Run == ".." {
 		return fmt.Errorf("%q is not the ID of a run", in.Run)

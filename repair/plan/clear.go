@@ -81,7 +81,7 @@ func ownName(name string) bool {
 func classOf(p store.RelPath) string {
 	name := path.Base(string(p))
 	switch {
-	case slices.Contains(indexNames, name):
+	case isIndex(p):
 		return ClassIndexFile
 	case strings.HasPrefix(name, ".dovemend-"):
 		return ClassTemp

@@ -57,8 +57,15 @@ func describeSteps(steps []Step, bytes int64) []string {
 	s := steps[0]
 	what := map[Op]string{OpRemove: "remove", OpRemoveDir: "remove empty directory", OpMkdir: "make directory",
 		OpRename: "move back", OpPut: "put back from the snapshot", OpSetAttr: "set mode and time of"}[s.Op]
-	if s.ToClass == ClassAside {
+	switch {
+	case s.ToClass == ClassAside:
 		what = "set aside"
+	case s.Op == OpPut && s.Class == ClassTemp:
+		what = "copy to the host"
+	case s.Op == OpRename && s.Class == ClassTemp:
+		what = "put into place"
+	case s.Op == OpRename && s.Class == s.ToClass:
+		what = "rename"
 	}
 	unit := "file"
 	if s.Op == OpMkdir || s.Op == OpRemoveDir || s.Op == OpSetAttr {
@@ -98,7 +105,7 @@ func (p Promise) words() string {
 
 // shown is the path a person knows: not the one beneath dovemend-aside.
 func shown(s Step) store.RelPath {
-	if s.Class == ClassAside && s.Op == OpRename {
+	if s.Op == OpRename && (s.Class == ClassAside || s.Class == ClassTemp) {
 		return s.To
 	}
 	return s.Path

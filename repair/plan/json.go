@@ -14,26 +14,27 @@ import (
 // pathtext, since a path need not be Unicode.
 
 type stepJSON struct {
-	Seq     int           `json:"seq"`
-	Op      Op            `json:"op"`
-	Path    pathtext.Path `json:"path"`
-	To      pathtext.Path `json:"to,omitempty"`
-	Temp    pathtext.Path `json:"temp,omitempty"`
-	Class   string        `json:"class"`
-	ToClass string        `json:"to_class,omitempty"`
-	Expect  Expect        `json:"expect"`
-	Source  pathtext.Path `json:"source,omitempty"`
-	Size    int64         `json:"size,omitempty"`
-	SHA256  string        `json:"sha256,omitempty"`
-	Mode    fs.FileMode   `json:"mode,omitempty"`
-	MTime   time.Time     `json:"mtime,omitzero"`
-	Why     string        `json:"why"`
+	Seq     int             `json:"seq"`
+	Op      Op              `json:"op"`
+	Path    pathtext.Path   `json:"path"`
+	To      pathtext.Path   `json:"to,omitempty"`
+	Temp    pathtext.Path   `json:"temp,omitempty"`
+	Class   string          `json:"class"`
+	ToClass string          `json:"to_class,omitempty"`
+	Expect  Expect          `json:"expect"`
+	Clear   []pathtext.Path `json:"clear,omitempty"`
+	Source  pathtext.Path   `json:"source,omitempty"`
+	Size    int64           `json:"size,omitempty"`
+	SHA256  string          `json:"sha256,omitempty"`
+	Mode    fs.FileMode     `json:"mode,omitempty"`
+	MTime   time.Time       `json:"mtime,omitzero"`
+	Why     string          `json:"why"`
 }
 
 // MarshalJSON writes the step with paths that survive.
 func (s Step) MarshalJSON() ([]byte, error) {
 	return json.Marshal(stepJSON{Seq: s.Seq, Op: s.Op, Path: pathtext.Path(s.Path), To: pathtext.Path(s.To),
-		Temp: pathtext.Path(s.Temp), Class: s.Class, ToClass: s.ToClass, Expect: s.Expect, Source: pathtext.Path(s.Source),
+		Temp: pathtext.Path(s.Temp), Class: s.Class, ToClass: s.ToClass, Expect: s.Expect, Clear: pathtext.Of(s.Clear), Source: pathtext.Path(s.Source),
 		Size: s.Size, SHA256: s.SHA256, Mode: s.Mode, MTime: s.MTime, Why: s.Why})
 }
 
@@ -44,7 +45,7 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = Step{Seq: j.Seq, Op: j.Op, Path: store.RelPath(j.Path), To: store.RelPath(j.To), Temp: store.RelPath(j.Temp),
-		Class: j.Class, ToClass: j.ToClass, Expect: j.Expect, Source: store.RelPath(j.Source), Size: j.Size,
+		Class: j.Class, ToClass: j.ToClass, Expect: j.Expect, Clear: pathtext.To[store.RelPath](j.Clear), Source: store.RelPath(j.Source), Size: j.Size,
 		SHA256: j.SHA256, Mode: j.Mode, MTime: j.MTime, Why: j.Why}
 	return nil
 }
@@ -73,17 +74,19 @@ func (f *Folder) UnmarshalJSON(b []byte) error {
 }
 
 type promiseJSON struct {
-	Mailbox  pathtext.Path   `json:"mailbox"`
-	Messages int             `json:"messages"`
-	Flags    bool            `json:"flags"`
-	UIDs     bool            `json:"uids"`
-	Gone     []pathtext.Path `json:"gone,omitempty"`
-	Kept     []pathtext.Path `json:"kept,omitempty"`
+	Mailbox     pathtext.Path   `json:"mailbox"`
+	Messages    int             `json:"messages"`
+	Flags       bool            `json:"flags"`
+	UIDs        bool            `json:"uids"`
+	UIDValidity uint32          `json:"uidvalidity,omitempty"`
+	LeftOut     []uint32        `json:"left_out,omitempty"`
+	Gone        []pathtext.Path `json:"gone,omitempty"`
+	Kept        []pathtext.Path `json:"kept,omitempty"`
 }
 
 // MarshalJSON writes the promise with paths that survive.
 func (p Promise) MarshalJSON() ([]byte, error) {
-	return json.Marshal(promiseJSON{pathtext.Path(p.Mailbox), p.Messages, p.Flags, p.UIDs, pathtext.Of(p.Gone), pathtext.Of(p.Kept)})
+	return json.Marshal(promiseJSON{pathtext.Path(p.Mailbox), p.Messages, p.Flags, p.UIDs, p.UIDValidity, p.LeftOut, pathtext.Of(p.Gone), pathtext.Of(p.Kept)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -92,7 +95,7 @@ func (p *Promise) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*p = Promise{string(j.Mailbox), j.Messages, j.Flags, j.UIDs, pathtext.To[store.RelPath](j.Gone), pathtext.To[store.RelPath](j.Kept)}
+	*p = Promise{string(j.Mailbox), j.Messages, j.Flags, j.UIDs, j.UIDValidity, j.LeftOut, pathtext.To[store.RelPath](j.Gone), pathtext.To[store.RelPath](j.Kept)}
 	return nil
 }
 

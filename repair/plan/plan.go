@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"dovemend/repair/store"
@@ -17,12 +19,14 @@ import (
 // Remedy is what is done about a broken mailbox.
 type Remedy string
 
-// The direct remedies, from the least destructive on.
+// The remedies, from the least destructive on.
 const (
 	DropCache Remedy = "drop-cache"
+	Rebuild   Remedy = "rebuild"
 	DropIndex Remedy = "drop-index"
 	Clear     Remedy = "clear"
 	Undo      Remedy = "undo" // only as the plan of an undo
+	Auto      Remedy = "auto" // the least destructive one that cures what was found; a plan has that one's name
 )
 
 // Op is what a step does.
@@ -63,20 +67,21 @@ type Expect struct {
 
 // Step is one change of one thing on the host.
 type Step struct {
-	Seq     int           // from 1 on, in the order of doing
-	Op      Op            // what is done
-	Path    store.RelPath // to what
-	To      store.RelPath // for rename: the new name; nothing may stand there
-	Temp    store.RelPath // for put: the name under which the bytes are written before they are complete
-	Class   string        // the guard's class of Path
-	ToClass string        // the guard's class of To
-	Expect  Expect        // of Path, before
-	Source  store.RelPath // for put: the file, in the snapshot of the run Plan.Of, that holds the bytes
-	Size    int64         // for put: how many bytes
-	SHA256  string        // for put: their hash
-	Mode    fs.FileMode   // for put, mkdir, set-attr
-	MTime   time.Time     // for put, set-attr; zero leaves it
-	Why     string        // for people
+	Seq     int             // from 1 on, in the order of doing
+	Op      Op              // what is done
+	Path    store.RelPath   // to what
+	To      store.RelPath   // for rename: the new name; nothing may stand there
+	Temp    store.RelPath   // for put: the name under which the bytes are written before they are complete
+	Class   string          // the guard's class of Path
+	ToClass string          // the guard's class of To
+	Expect  Expect          // of Path, before
+	Clear   []store.RelPath // where nothing may stand either, just before
+	Source  store.RelPath   // for put: what holds the bytes, a file in the snapshot of the run Plan.Of, or without one a file that this run has made
+	Size    int64           // for put: how many bytes
+	SHA256  string          // for put: their hash
+	Mode    fs.FileMode     // for put, mkdir, set-attr
+	MTime   time.Time       // for put, set-attr; zero leaves it
+	Why     string          // for people
 }
 
 // Scope says how far an undo goes in one folder.
@@ -120,12 +125,14 @@ type Plan struct {
 
 // Promise is what verification compares with.
 type Promise struct {
-	Mailbox  string
-	Messages int             // how many messages Dovecot must show; -1 not foretold
-	Flags    bool            // flags and keywords must be as before
-	UIDs     bool            // UIDs and UIDVALIDITY must be as before
-	Gone     []store.RelPath // must not exist, or be new
-	Kept     []store.RelPath // must be byte for byte as in the snapshot (of clients' own changes: told, not failed)
+	Mailbox     string
+	Messages    int             // how many messages Dovecot must show; -1 not foretold
+	Flags       bool            // flags and keywords must be as before
+	UIDs        bool            // UIDs and UIDVALIDITY must be as before
+	UIDValidity uint32          // what UIDVALIDITY must be; 0: as before
+	LeftOut     []uint32        // UIDs of messages that are moved out of the mailbox
+	Gone        []store.RelPath // must not exist, or be new
+	Kept        []store.RelPath // must be byte for byte as in the snapshot (of clients' own changes: told, not failed)
 }
 
 // Sum is the SHA-256, in hex, of the plan's JSON: it changes when anything in the plan does.
@@ -138,19 +145,49 @@ func (p *Plan) Sum() (string, error) {
 	return hex.EncodeToString(s[:]), nil
 }
 
+// Mends reports whether the plan does anything about the damage of a mailbox's files: removing the cache alone does not.
+func (p *Plan) Mends(mailbox string) bool {
+	if p.Remedy == DropCache {
+		return false
+	}
+	return slices.ContainsFunc(p.Folders, func(f Folder) bool { return f.Mailbox == mailbox }) || slices.ContainsFunc(p.Folders, func(f Folder) bool { return f.Mailbox == "" })
+}
+
 // Touches lists the directories and files of which a fresh snapshot is needed before the plan is undone: the folders
 // it changes and what it set aside. Some may not exist.
 func (p *Plan) Touches() []store.RelPath {
 	var paths []store.RelPath
 	for _, f := range p.Folders {
 		base := path.Base(string(f.Path))
-		if p.Layout != store.Maildir || base == "cur" || base == "new" || base == "tmp" {
+		sub := base == "cur" || base == "new" || base == "tmp"
+		switch {
+		case f.Mailbox == "" && f.Scope == ScopeIndex: // what all mailboxes share: only what the plan touches in it, and its index
+			paths = append(paths, p.touched(f.Path)...)
+			for _, n := range indexNames {
+				for _, prefix := range indexPrefixes[1:] {
+					paths = append(paths, join(f.Path, strings.Replace(n, "dovecot.index", prefix, 1)))
+				}
+			}
+		case p.Layout != store.Maildir || sub:
 			paths = append(paths, f.Path)
-		} else { // a Maildir's own folder may hold its sub-mailboxes too
+		default: // a Maildir's own folder may hold its sub-mailboxes too
 			for _, n := range append(append([]string(nil), indexNames...), "dovecot-uidlist", "dovecot-keywords") {
 				paths = append(paths, join(f.Path, n))
 			}
 		}
 	}
 	return append(paths, AsideDir+"/"+store.RelPath(p.Run))
+}
+
+// touched lists what the steps name directly in a folder.
+func (p *Plan) touched(dir store.RelPath) []store.RelPath {
+	var paths []store.RelPath
+	for _, s := range p.Steps {
+		for _, q := range []store.RelPath{s.Path, s.To} {
+			if q != "" && parent(q) == dir && !slices.Contains(paths, q) {
+				paths = append(paths, q)
+			}
+		}
+	}
+	return paths
 }

@@ -154,7 +154,7 @@ func (u *undoer) inScope(t entryTable, f Folder) []store.RelPath {
 		switch f.Scope {
 		case ScopeAll:
 		case ScopeIndex:
-			if !slices.Contains(indexNames, name) {
+			if !isIndex(p) {
 				continue
 			}
 		case ScopeOwn:

@@ -72,6 +72,9 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 			if err := s.readSDBox(ctx, fsys, acct); err != nil {
 				return nil, err
 			}
+			if err := s.datesFromCache(fsys); err != nil {
+				return nil, err
+			}
 		}
 		return acct, nil
 	}
@@ -88,7 +91,15 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 		}
 		acct.Others = append(acct.Others, s)
 	}
-	return acct, acct.readMDBox(ctx, fsys)
+	if err := acct.readMDBox(ctx, fsys); err != nil {
+		return nil, err
+	}
+	for _, s := range acct.Boxes {
+		if err := s.datesFromCache(fsys); err != nil {
+			return nil, err
+		}
+	}
+	return acct, nil
 }
 
 // All are all mailboxes that are known.

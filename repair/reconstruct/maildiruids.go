@@ -50,21 +50,13 @@ func numbered(a, b *Message) int {
 
 // cacheNames are the base names that the cache holds: a Maildir's message has its base name as GUID.
 func (r *maildirReader) cacheNames(records []*dovecot.Record) (map[*dovecot.Record]string, error) {
-	b, err := r.read(r.fsys, join(r.Mailbox, "dovecot.index.cache"), 128<<20)
-	if err != nil || b == nil {
+	c, err := r.readCache(r.fsys)
+	if c == nil || err != nil {
 		return nil, err
-	}
-	c, _ := dovecot.ParseCache(b)
-	if c.IndexID != r.Index.IndexID {
-		return nil, nil
 	}
 	names := map[*dovecot.Record]string{}
 	for _, rec := range records {
-		offset, seq, ok := r.Index.CacheOffset(rec)
-		if !ok || seq != c.Seq {
-			continue
-		}
-		values, _ := c.Lookup(offset)
+		values := r.cacheOf(c, rec)
 		r.cached[rec] = values
 		if v := values["guid"]; len(v) > 0 {
 			names[rec] = string(v)

@@ -54,9 +54,9 @@ func (s *State) resolve(t *Storage) {
 		if !sure { // its place tells, if anything does, of another message
 			// Where not all of the storage could be read, it may be there.
 			m.Lost = !t.Blind && (t.Known || !m.GUID.IsZero())
-			if r, ok := t.mapped(m.MapUID); ok && ours {
+			if r, ok := t.Mapped(m.MapUID); ok && ours {
 				m.Stored, m.File = r, StorageFile(r.FileID)
-				m.Lost = !t.hidden(r.FileID)
+				m.Lost = !t.Hidden(r.FileID)
 			}
 			continue
 		}
@@ -64,8 +64,8 @@ func (s *State) resolve(t *Storage) {
 	}
 }
 
-// mapped is what the map index tells of a message.
-func (t *Storage) mapped(uid dovecot.UID) (dovecot.MapRecord, bool) {
+// Mapped is what the map index tells of a message.
+func (t *Storage) Mapped(uid dovecot.UID) (dovecot.MapRecord, bool) {
 	r := t.Map.Find(uid)
 	if r == nil || uid == 0 {
 		return dovecot.MapRecord{}, false
@@ -73,17 +73,14 @@ func (t *Storage) mapped(uid dovecot.UID) (dovecot.MapRecord, bool) {
 	return t.Map.MapRecord(r)
 }
 
-// hidden reports whether a file of the storage may exist where the copy does not hold it.
-func (t *Storage) hidden(id uint32) bool {
-	i := slices.IndexFunc(t.Files, func(f File) bool { return f.ID == id })
-	return i < 0 && t.AltLink || i >= 0 && t.Files[i].Why != nil
-}
-
 // attach gives a message the place of its text.
 func (s *State) attach(m *Message, st *Stored) {
 	t := s.Storage
 	st.Claims++
-	m.MapUID, m.Stored, m.Size = st.MapUID, t.record(st), st.End-st.Offset
+	if st.MapUID != 0 { // else the mailbox knows better than the map index
+		m.MapUID = st.MapUID
+	}
+	m.Stored, m.Size = t.record(st), st.End-st.Offset
 	m.describe(t.Files[st.File].Name, &st.DboxMessage)
 	m.File = t.Files[st.File].Name
 	m.stored = st
@@ -112,4 +109,18 @@ func (t *Storage) better(a, b *Stored) bool {
 		return x
 	}
 	return a.File > b.File || a.File == b.File && a.Offset > b.Offset
+}
+
+// Hidden reports whether a file of the storage may exist where the copy does not hold it.
+func (t *Storage) Hidden(id uint32) bool {
+	i := slices.IndexFunc(t.Files, func(f File) bool { return f.ID == id })
+	return i < 0 && t.AltLink || i >= 0 && t.Files[i].Why != nil
+}
+
+// MessageOf is a stored message by itself, as its own metadata tell it.
+func MessageOf(t *Storage, st *Stored) *Message {
+	m := &Message{MapUID: st.MapUID, Stored: t.record(st), Size: st.End - st.Offset, stored: st}
+	m.File = t.Files[st.File].Name
+	m.describe(m.File, &st.DboxMessage)
+	return m
 }

@@ -5,8 +5,8 @@ import (
 	"io/fs"
 )
 
-// readerAt is what files of a copy on a local disk are; a test's may not be, and are read whole.
-func readerAt(f fs.File, size int64) (io.ReaderAt, error) {
+// ReaderAt is what files of a copy on a local disk are; a test's may not be, and are read whole.
+func ReaderAt(f fs.File, size int64) (io.ReaderAt, error) {
 	if at, ok := f.(io.ReaderAt); ok {
 		return at, nil
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"dovemend/repair/dovecot"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )

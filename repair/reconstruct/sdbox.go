@@ -143,11 +143,11 @@ func (f *dboxFile) parse(fsys fs.FS, name string) error {
 		return fmt.Errorf("read the copy of %s: %w", name, err)
 	}
 	defer file.Close()
-	at, err := readerAt(file, f.size)
+	at, err := ReaderAt(file, f.size)
 	if err != nil {
 		return fmt.Errorf("read the copy of %s: %w", name, err)
 	}
-	box, _, err := dovecot.ParseDbox(at, f.size, nil)
+	box, _, err := dovecot.ParseDbox(at, f.size, []dovecot.DboxExtent{{Offset: dovecot.DboxFirstMessage, Size: f.size - dovecot.DboxFirstMessage}})
 	if err != nil {
 		return fmt.Errorf("read the copy of %s: %w", name, err)
 	}
@@ -176,6 +176,7 @@ func (f *dboxFile) describe(m *Message, s *State) {
 func (m *Message) describe(file store.RelPath, d *dovecot.DboxMessage) {
 	m.Body = Body{File: file, Offset: d.BodyOffset, Size: d.BodySize, Virtual: d.VirtualSize, Plain: d.PhysicalSize, Encoding: d.Encoding,
 		Attachments: d.Attachments, Damage: d.Damage &^ dovecot.DboxAltered, Altered: d.Damage&dovecot.DboxAltered != 0}
+	m.Dbox = d
 	if !d.GUID.IsZero() {
 		m.GUID = d.GUID
 	}

@@ -80,7 +80,8 @@ type Message struct {
 
 	By Told // which evidence told what
 
-	stored *Stored // mdbox
+	Dbox   *dovecot.DboxMessage // mdbox and sdbox: as it lies in its file; nil where nothing of it can be read
+	stored *Stored              // mdbox
 }
 
 // Body is where a message's stored text lies, and what is wrong with it.
@@ -113,6 +114,9 @@ func (s *State) Breaks(m *Message) bool {
 	}
 	return m.Body.Damage != 0
 }
+
+// Place is where the storage of an mdbox account holds the message; nil where it does not.
+func (m *Message) Place() *Stored { return m.stored }
 
 // Flagged reports whether the message carries any flag that a client would miss.
 func (m Message) Flagged() bool { return m.Flags&dovecot.FlagsIMAP != 0 }

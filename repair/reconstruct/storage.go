@@ -174,7 +174,7 @@ func (f *File) parse(fsys fs.FS, n int, known []dovecot.DboxExtent) ([]Stored, e
 		return nil, fmt.Errorf("read the copy of %s: %w", f.Name, err)
 	}
 	defer file.Close()
-	at, err := readerAt(file, f.Size)
+	at, err := ReaderAt(file, f.Size)
 	if err != nil {
 		return nil, fmt.Errorf("read the copy of %s: %w", f.Name, err)
 	}

@@ -12,13 +12,21 @@ import (
 const asideDir = "dovemend-aside"
 
 // Paths says what to copy for some of an account's mailboxes: their own folders without their sub-mailboxes, and what the
-// mailboxes share (for mdbox the storage with the mail itself). With all, or without any mailbox named, it is
+// mailboxes share (for mdbox the storage with the mail itself, and of every mailbox the index files). With all, or without any mailbox named, it is
 // everything beneath the mail root.
 func Paths(a store.Account, boxes []store.Mailbox, all bool) []store.RelPath {
 	if all || len(boxes) == 0 {
 		return []store.RelPath{"."}
 	}
 	paths := a.Shared()
+	if a.Layout == store.MDBox {
+		// Which of the stored messages are whose is told by the index files of all mailboxes.
+		for _, m := range a.Mailboxes {
+			for _, name := range indexFiles {
+				paths = append(paths, store.RelPath(path.Join(string(m.Dir), name)))
+			}
+		}
+	}
 	for _, m := range boxes {
 		if a.Layout != store.Maildir || m.Dir != "." && !a.FSLayout {
 			paths = append(paths, m.Dir)
@@ -31,6 +39,8 @@ func Paths(a store.Account, boxes []store.Mailbox, all bool) []store.RelPath {
 	}
 	return topmost(paths)
 }
+
+var indexFiles = []string{"dovecot.index", "dovecot.index.backup", "dovecot.index.log", "dovecot.index.log.2"}
 
 var maildirOwn = []string{
 	"cur", "new", "tmp", "dovecot-uidlist", "dovecot-keywords", "dovecot.index", "dovecot.index.log", "dovecot.index.log.2",

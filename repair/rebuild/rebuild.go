@@ -1,0 +1,227 @@
+// Package rebuild makes new files for damaged mailboxes from what was reconstructed of them: an index that tells all that is
+// known, mdbox's map index, a Maildir's uidlist and keywords, message files with their framing mended. It decides what
+// takes whose place. It reads the local copy, writes through [Output] alone, and proves what it wrote by reading it back.
+package rebuild
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"dovemend/repair/check"
+	"dovemend/repair/dovecot"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
+)
+
+// Output takes the new files, by names that are clean and relative.
+type Output interface {
+	Create(name string) (io.WriteCloser, error)
+}
+
+// Input is what a rebuild is made from.
+type Input struct {
+	FS      fs.FS // the copy
+	Account *reconstruct.Account
+	Reports []*check.Report // of Account.Boxes, in their order
+	Now     time.Time
+	Force   bool // rebuild the mailboxes in which nothing wrong was found too
+	Out     Output
+}
+
+// NewFile is a file that a rebuild has made.
+type NewFile struct {
+	Path    store.RelPath // where it belongs
+	Source  string        // its name in the Output
+	Size    int64
+	SHA256  string // in hex
+	Mode    fs.FileMode
+	MTime   time.Time // zero: of no matter
+	Mailbox string    // whose it is; "" where it is shared
+	Why     string
+}
+
+// Move is a file that gets another name in its folder.
+type Move struct {
+	From, To store.RelPath
+	Mailbox  string
+	Why      string
+}
+
+// TakeOut is a file that a new one replaces, or that is in the way.
+type TakeOut struct {
+	Path    store.RelPath
+	Mailbox string
+	Poison  bool // a message on which Dovecot fails, moved out of the mailbox
+	Why     string
+}
+
+// LeftOut is a message that is not in the rebuilt mailbox, because Dovecot would fail on it.
+type LeftOut struct {
+	Message reconstruct.Message
+	Why     string
+}
+
+// How says what is done for one mailbox.
+type How string
+
+// The ways.
+const (
+	Nothing How = "nothing" // nothing wrong was found that it could mend
+	Cache   How = "cache"   // only the cache is removed
+	Exact   How = "exact"   // its list of messages is written anew, and proven to say what is known
+	ByFlag  How = "by flag" // its list is written with the mark on which Dovecot rebuilds it from the storage, by its own rules
+)
+
+// Box is what a rebuild makes of one mailbox.
+type Box struct {
+	Mailbox     store.Mailbox
+	How         How
+	Messages    int // in it afterwards
+	UIDValidity uint32
+	NewValidity bool // nothing tells the old one
+	LeftOut     []LeftOut
+	Mended      int // messages whose framing, or name, is mended
+	Regained    int
+	Notes       []string
+}
+
+// Work is a rebuild: what it puts, moves and takes out. Files that are put come first, under other names; then what is in the way
+// is taken out, and they take its place.
+type Work struct {
+	Put   []NewFile
+	Move  []Move
+	Take  []TakeOut
+	Boxes []Box
+	Notes []string
+}
+
+// builder is a rebuild on its way.
+type builder struct {
+	Input
+	w      *Work
+	n      int                         // files made so far
+	out    map[*reconstruct.State]*box // what becomes of each mailbox
+	taken  map[store.RelPath]bool
+	newMap *newMap
+}
+
+// box is a mailbox on its way.
+type box struct {
+	Box
+	s    *reconstruct.State
+	rep  *check.Report
+	keep []*reconstruct.Message // by UID, ascending
+	next dovecot.UID            // the next UID is not below it
+}
+
+// Build makes the files of a rebuild. An error says that one could not be made, or does not say what it should when read back.
+func Build(ctx context.Context, in Input) (*Work, error) {
+	b := &builder{Input: in, w: &Work{}, out: map[*reconstruct.State]*box{}, taken: map[store.RelPath]bool{}}
+	var boxes []*box
+	for i, s := range in.Account.Boxes {
+		x := &box{s: s, rep: in.Reports[i], Box: Box{Mailbox: s.Mailbox, UIDValidity: s.UIDValidity, Regained: s.Regained}}
+		x.How = b.how(x)
+		b.out[s] = x
+		boxes = append(boxes, x)
+	}
+	if err := b.shared(ctx); err != nil {
+		return nil, fmt.Errorf("rebuild the storage: %w", err)
+	}
+	for _, x := range boxes {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := b.mailbox(ctx, x); err != nil {
+			return nil, fmt.Errorf("rebuild %s: %w", x.s.Mailbox.Dir, err)
+		}
+		b.w.Boxes = append(b.w.Boxes, x.Box)
+	}
+	b.listIndex()
+	return b.w, nil
+}
+
+// how decides what a mailbox needs.
+func (b *builder) how(x *box) How {
+	switch {
+	case x.rep.Needs(check.CureRebuild) || b.Force:
+		return Exact
+	case x.rep.Needs(check.CureCache):
+		return Cache
+	}
+	return Nothing
+}
+
+// shared does what concerns all mailboxes: for mdbox its storage.
+func (b *builder) shared(ctx context.Context) error {
+	if b.Account.Storage == nil {
+		return nil
+	}
+	return b.storage(ctx)
+}
+
+func (b *builder) mailbox(ctx context.Context, x *box) error {
+	switch {
+	case x.How == Nothing:
+		x.Messages = x.s.Counts().Messages
+		return nil
+	case x.How == Cache:
+		x.Messages = x.s.Counts().Messages
+		b.take(TakeOut{Path: x.file("dovecot.index.cache"), Mailbox: x.Mailbox.Name, Why: "the cache holds nothing of its own: Dovecot fills it anew"})
+		return nil
+	case x.s.Layout == store.Maildir:
+		return b.maildir(ctx, x)
+	case x.s.Layout == store.SDBox:
+		return b.sdbox(ctx, x)
+	}
+	return b.mdbox(x)
+}
+
+func (x *box) file(name string) store.RelPath {
+	return store.RelPath(joinPath(x.s.Mailbox.Dir, name))
+}
+
+// take takes a file out, if the copy holds it.
+func (b *builder) take(t TakeOut) {
+	if b.taken[t.Path] {
+		return
+	}
+	if info, err := fs.Stat(b.FS, string(t.Path)); err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	b.taken[t.Path] = true
+	b.w.Take = append(b.w.Take, t)
+}
+
+// indexFiles takes all index files of an index out. They only mean something together.
+func (b *builder) indexFiles(prefix store.RelPath, mailbox, why string) {
+	for _, end := range []string{".cache", ".backup", ".log.2", ".log", ""} {
+		b.take(TakeOut{Path: prefix + store.RelPath(end), Mailbox: mailbox, Why: why})
+	}
+}
+
+// modeOf is the mode that a new file in a folder gets: that of the files it replaces, else 0600.
+func (b *builder) modeOf(paths ...store.RelPath) fs.FileMode {
+	for _, p := range paths {
+		if info, err := fs.Stat(b.FS, string(p)); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o600 == 0o600 {
+			return info.Mode().Perm()
+		}
+	}
+	return 0o600
+}
+
+// listIndex takes a damaged list index out: Dovecot makes it anew from the mailboxes themselves. With LAYOUT=index it cannot.
+func (b *builder) listIndex() {
+	if len(b.Account.ListFaults) == 0 {
+		return
+	}
+	for _, s := range b.Account.Boxes {
+		if isGUIDFolder(s.Mailbox) {
+			b.w.Notes = append(b.w.Notes, "the list of mailboxes is damaged; it is left as it is, because with this layout it is the only place of their names")
+			return
+		}
+	}
+	b.indexFiles(reconstruct.ListFile, "", "the list of mailboxes is damaged: Dovecot makes it anew from the mailboxes")
+}

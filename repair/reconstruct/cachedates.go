@@ -1,0 +1,64 @@
+package reconstruct
+
+import (
+	"io/fs"
+	"time"
+
+	"dovemend/repair/dovecot"
+)
+
+// maxCache is how much of a cache is read, in bytes.
+const maxCache = 128 << 20
+
+// datesFromCache gives messages whose own metadata are lost the dates that the cache holds.
+func (s *State) datesFromCache(fsys fs.FS) error {
+	missing := false
+	for i := range s.Messages {
+		missing = missing || s.Messages[i].Received.IsZero() && !s.Messages[i].Lost
+	}
+	if !missing {
+		return nil
+	}
+	c, err := s.readCache(fsys)
+	if c == nil || err != nil {
+		return err
+	}
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		rec := s.Index.Find(m.UID)
+		if !m.Received.IsZero() || rec == nil {
+			continue
+		}
+		values := s.cacheOf(c, rec)
+		if v := values["date.received"]; len(v) == 4 {
+			m.Received, m.By.Received = time.Unix(int64(number(v)), 0).UTC(), ByCache
+		}
+		if v := values["date.save"]; len(v) == 4 && m.Saved.IsZero() {
+			m.Saved, m.By.Saved = time.Unix(int64(number(v)), 0).UTC(), ByCache
+		}
+	}
+	return nil
+}
+
+// readCache reads the cache; nil where there is none that belongs to the index.
+func (s *State) readCache(fsys fs.FS) (*dovecot.Cache, error) {
+	b, err := s.read(fsys, join(s.Mailbox, "dovecot.index.cache"), maxCache)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	c, _ := dovecot.ParseCache(b)
+	if c.IndexID != s.Index.IndexID {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// cacheOf is what the cache tells of a message; nil where nothing.
+func (s *State) cacheOf(c *dovecot.Cache, rec *dovecot.Record) map[string][]byte {
+	offset, seq, ok := s.Index.CacheOffset(rec)
+	if !ok || seq != c.Seq {
+		return nil
+	}
+	values, _ := c.Lookup(offset)
+	return values
+}
