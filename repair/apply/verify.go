@@ -191,7 +191,7 @@ func (c *comparison) present(want snapshot.Entry) {
 		c.add(want.Path, false, "it has grown: new mail came")
 	case have.Size != want.Size || have.SHA256 != "" && want.SHA256 != "" && have.SHA256 != want.SHA256:
 		c.add(want.Path, !own, "its bytes are not the ones they were")
-	case have.MTime.Unix() != want.MTime.Unix():
+	case !want.MTime.IsZero() && have.MTime.Unix() != want.MTime.Unix():
 		c.add(want.Path, false, "its time has changed")
 	case have.Mode != want.Mode:
 		c.add(want.Path, false, fmt.Sprintf("its mode was %04o and is %04o", want.Mode.Perm(), have.Mode.Perm()))

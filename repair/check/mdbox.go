@@ -128,7 +128,7 @@ func (x *examiner) mapIndex() {
 		f := f
 		f.File, f.Rule, f.Offset = mapName(which), "map-"+fault.Rule, fault.Offset
 		f.Text = "the map index, which tells where in storage/ each message is, is damaged " + detail(fault.Detail, more[which])
-		if which == "backup" || which == "log2" && t.Sound {
+		if which == "backup" || t.Sound && t.Verdict == dovecot.VerdictSame {
 			f.Severity, f.Effect, f.Advice, f.Cure = Note, "none that anybody sees", "", CureNone
 		}
 		x.find(f)

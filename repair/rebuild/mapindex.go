@@ -74,7 +74,7 @@ func (b *builder) mapIndex(f *files) error {
 // mapNeeded reports whether the map index, as it is, will not fit.
 func (b *builder) mapNeeded(f *files, refs map[*reconstruct.Stored]int) bool {
 	t := f.t
-	if !t.Sound {
+	if !t.Sound || t.Verdict != dovecot.VerdictSame {
 		return true
 	}
 	for i := range t.Stored {

@@ -36,6 +36,7 @@ type Storage struct {
 	Known    bool // the map index could be read
 	Sound    bool // all of it, and its counts of references can be believed
 	Map      *dovecot.State
+	Verdict  dovecot.Verdict // what Dovecot does when it opens the map index as it is
 	Faults   []dovecot.Fault // of the map index and its logs
 	Unread   []Unread        // files of the map index that the copy lacks
 	Refs     map[dovecot.UID]uint16
@@ -128,6 +129,7 @@ func (t *Storage) readMap(fsys fs.FS) ([]dovecot.MapRecord, error) {
 	}
 	t.Found = files.Index != nil || files.Log != nil
 	t.Map, t.Faults = dovecot.Replay(files)
+	_, t.Verdict, _ = dovecot.Sees(files)
 	t.Faults = slices.DeleteFunc(t.Faults, func(f dovecot.Fault) bool { return f.Rule == "log-missing" && files.Log == nil })
 	records, ok := t.Map.MapRecords()
 	t.Known = ok && t.Found
