@@ -77,6 +77,9 @@ func Replay(f Files) (*State, []Fault) {
 	return s, append(p.list, list...)
 }
 
+// ReplayOnly is [Replay] without the faults of the files themselves, for those who have told them already.
+func ReplayOnly(f Files) (*State, []Fault) { return parseFiles(f).replay() }
+
 func (p *parsed) replay() (best *State, bestFaults []Fault) {
 	bestScore := -1
 	for _, base := range []Base{BaseIndex, BaseZero, BaseBackup, BaseNone} {
