@@ -137,7 +137,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseNone && len(p.logs()) > 0 {
 		chain = 0
 	}
-	r.s.Complete = chain == 2
+	r.s.Complete, r.s.Tail = chain == 2, r.tail
 	r.s.finish()
 	r.pending()
 	return r.s, r.fs.all(), score + chain

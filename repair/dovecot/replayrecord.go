@@ -22,6 +22,9 @@ func (r *replayer) record(rec *LogRecord) {
 		for f := range rec.FlagUpdates() {
 			r.within(f.UIDRange, func(m *Record) {
 				m.Flags = m.Flags&^f.Remove | f.Add
+				if (f.Add|f.Remove)&FlagsIMAP != 0 || f.IncModSeq {
+					m.modseq = rec.ModSeq
+				}
 				m.Recovered = m.Recovered || rec.Recovered
 			})
 		}
@@ -33,7 +36,7 @@ func (r *replayer) record(rec *LogRecord) {
 		r.keyword(rec)
 	case LogKeywordReset:
 		for u := range uidRanges(rec.Data, 8) {
-			r.within(u, func(m *Record) { m.bits, m.owned = nil, false })
+			r.within(u, func(m *Record) { m.bits, m.owned, m.modseq = nil, false, rec.ModSeq })
 		}
 	case LogExtIntro:
 		for e := range rec.ExtIntros() {
@@ -41,6 +44,12 @@ func (r *replayer) record(rec *LogRecord) {
 		}
 	case LogExtReset, LogExtHdrUpdate, LogExtHdrUpdate32, LogExtRecUpdate, LogExtAtomicInc:
 		r.ext(rec)
+	case LogModSeqUpdate:
+		for b := rec.Data; len(b) >= 12; b = b[12:] {
+			if m := r.find(UID(le.Uint32(b))); m != nil {
+				m.modseq = max(m.modseq, uint64(le.Uint32(b[8:]))<<32|uint64(le.Uint32(b[4:])))
+			}
+		}
 	case LogIndexDeleted:
 		if rec.External {
 			r.s.Deleted = true
@@ -61,7 +70,7 @@ func (r *replayer) append(rec *LogRecord) {
 		case e.UID < r.s.NextUID:
 			r.wrong("log-append-below-next", "UID %d is appended where the next one should be %d", e.UID, r.s.NextUID)
 		}
-		r.s.Records = append(r.s.Records, Record{UID: e.UID, Flags: e.Flags, Recovered: rec.Recovered})
+		r.s.Records = append(r.s.Records, Record{UID: e.UID, Flags: e.Flags, Recovered: rec.Recovered, modseq: rec.ModSeq})
 		r.last = e.UID
 		r.s.NextUID = max(r.s.NextUID, e.UID+1)
 	}
@@ -106,7 +115,7 @@ func (r *replayer) keyword(rec *LogRecord) {
 	e.RecordSize = max(e.RecordSize, uint16(min(n/8+1, 32767)))
 	for u := range k.Ranges() {
 		r.within(u, func(m *Record) {
-			m.Recovered = m.Recovered || rec.Recovered
+			m.Recovered, m.modseq = m.Recovered || rec.Recovered, rec.ModSeq
 			r.setKeyword(m, n, !k.Remove)
 		})
 	}
