@@ -112,6 +112,9 @@ func (s *State) number(r *Record, name string) (uint64, bool) {
 	return le.Uint64(b[:]), true
 }
 
+// KeywordBits are a record's keywords as a set: bit i%8 of byte i/8 is the one named Keywords[i]. It is not to be changed.
+func (s *State) KeywordBits(r *Record) []byte { return r.bits }
+
 // KeywordNames are the names of a record's keywords, in the order of their bits.
 func (s *State) KeywordNames(r *Record) []string {
 	var out []string

@@ -34,7 +34,7 @@ func cacheValue(f *dovecot.CacheField, v []byte) Facts {
 	case len(v) == 1 || len(v) == 2 || len(v) == 4 || len(v) == 8:
 		known = Facts{{Name: "number", Value: little(v)}}
 	}
-	return append(Facts{{Name: "field", Value: f.Name}, {Name: "hex", Value: Hex(v), Extra: len(known) > 0}}, known...)
+	return append(Facts{{Name: "field", Value: clip(f.Name)}, {Name: "hex", Value: Hex(v), Extra: len(known) > 0}}, known...)
 }
 
 // cacheText is a cached text without the NUL it may end with.

@@ -74,27 +74,6 @@ func single(lines []string) []string {
 	return out
 }
 
-// differences compares two lists of lines and tells the first few that differ.
-func differences(got, want []string) string {
-	var out []string
-	for i := range max(len(got), len(want)) {
-		g, w := "(none)", "(none)"
-		if i < len(got) {
-			g = got[i]
-		}
-		if i < len(want) {
-			w = want[i]
-		}
-		if g != w {
-			out = append(out, fmt.Sprintf("line %d\n  we say %q\n  doveadm %q", i, g, w))
-		}
-		if len(out) > 4 {
-			break
-		}
-	}
-	return strings.Join(out, "\n")
-}
-
 func TestDumpTellsEverythingThatDoveadmDumpTells(t *testing.T) {
 	for _, layout := range []string{"mdbox", "sdbox", "maildir", "mdbox-index"} {
 		for name, settings := range map[string]string{"always": always, "rotating": rotating, "fresh": ""} {
@@ -165,7 +144,7 @@ func compareTree(t *testing.T, s *realStore, snapshots bool) {
 			}
 		}
 	}
-	compared := map[string]int{}
+	compared, dbox := map[string]int{}, 0
 	check := func(what, path string, got, want []string) {
 		t.Helper()
 		compared[what] += len(want)
@@ -184,6 +163,9 @@ func compareTree(t *testing.T, s *realStore, snapshots bool) {
 		case KindMailboxLog:
 			check("mailbox log", name, asMailboxLog(o), lines("mailboxlog"))
 		case KindDbox:
+			if dbox++; dbox > 10 {
+				continue // a process of its own for each message of an sdbox takes long
+			}
 			want := lines("dbox")
 			check("dbox", name, asDbox(o), append(want, ""))
 		case KindIndex:

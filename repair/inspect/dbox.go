@@ -32,9 +32,9 @@ type DboxMessage struct {
 	Damage       []Word       `json:"damage,omitempty"`
 	GUID         dovecot.GUID `json:"guid"`                // as in indexes
 	GUIDText     string       `json:"guid_text,omitempty"` // as it stands in the file
-	Received     Maybe        `json:"received"`            // Unix time
-	VirtualSize  Maybe        `json:"virtual_size"`        // with CRLF line ends
-	PhysicalSize Maybe        `json:"physical_size"`       // of the plain message, where it is stored otherwise
+	Received     Moment       `json:"received"`
+	VirtualSize  Maybe        `json:"virtual_size"`  // with CRLF line ends
+	PhysicalSize Maybe        `json:"physical_size"` // of the plain message, where it is stored otherwise
 	Mailbox      string       `json:"orig_mailbox,omitempty"`
 	POP3UIDL     string       `json:"pop3_uidl,omitempty"`
 	POP3Order    string       `json:"pop3_order,omitempty"`
@@ -80,7 +80,7 @@ func (x *Dbox) begin(f *dovecot.DboxFile) {
 
 func dboxMessage(r io.ReaderAt, head int, m *dovecot.DboxMessage) DboxMessage {
 	out := DboxMessage{Offset: m.Offset, DeclaredSize: declaredSize(r, head, m.Offset), BodyOffset: m.BodyOffset, BodySize: m.BodySize, End: m.End,
-		Encoding: Word(m.Encoding), GUID: m.GUID, GUIDText: m.GUIDText, Received: Maybe(m.Received), VirtualSize: Maybe(m.VirtualSize),
+		Encoding: Word(m.Encoding), GUID: m.GUID, GUIDText: m.GUIDText, Received: Moment(m.Received), VirtualSize: Maybe(m.VirtualSize),
 		PhysicalSize: Maybe(m.PhysicalSize), Mailbox: m.Mailbox, POP3UIDL: m.POP3UIDL, POP3Order: m.POP3Order, Attachments: m.Attachments}
 	if m.Damage != 0 {
 		for _, s := range strings.Split(m.Damage.String(), ",") {

@@ -16,7 +16,7 @@ import (
 
 func date(n int64) string { return time.Unix(n, 0).UTC().Format("2006-01-02 15:04:05") }
 
-func dated(n int64) string { return fmt.Sprintf("%d (%s)", n, date(n)) }
+func withDate(n int64) string { return fmt.Sprintf("%d (%s)", n, date(n)) }
 
 func asLog(o object) []string {
 	h := o.object("log", "header")
@@ -159,13 +159,13 @@ func asMailboxLog(o object) []string {
 
 func asDbox(o object) []string {
 	d := o.object("dbox")
-	out := []string{"file.msg_header_size = " + d.str("msg_header_size"), "file.create_stamp = " + dated(d.num("create_stamp")), ""}
+	out := []string{"file.msg_header_size = " + d.str("msg_header_size"), "file.create_stamp = " + withDate(d.num("create_stamp")), ""}
 	for _, m := range d.list("messages") {
 		guid := m.str("guid_text")
 		if guid == "" {
 			guid = m.str("guid")
 		}
-		out = append(out, fmt.Sprintf("offset %s:", m.str("offset")), "msg.size = "+m.str("declared_size"), "msg.received = "+dated(m.num("received")))
+		out = append(out, fmt.Sprintf("offset %s:", m.str("offset")), "msg.size = "+m.str("declared_size"), "msg.received = "+withDate(m.num("received")))
 		if m.at("physical_size") != nil {
 			out = append(out, "msg.physical-size = "+m.str("physical_size"))
 		}
@@ -201,7 +201,7 @@ func asIndex(index, cache object) []string {
 		v := h.str(f[1])
 		switch f[1] {
 		case "indexid", "uid_validity", "log2_rotate_time", "last_temp_file_scan", "day_stamp":
-			v = dated(h.num(f[1]))
+			v = withDate(h.num(f[1]))
 		}
 		line(f[0], v)
 	}
@@ -284,8 +284,8 @@ func asCacheHeader(cache object) []string {
 	at := uint32(h.num("field_header_offset"))
 	packed := 0x80<<24 | at>>2&0x7f<<24 | 0x80<<16 | at>>9&0x7f<<16 | 0x80<<8 | at>>16&0x7f<<8 | 0x80 | at>>23&0x7f
 	out := []string{
-		"major version = " + h.str("major_version"), "minor version = " + h.str("minor_version"), "indexid = " + dated(h.num("indexid")),
-		fmt.Sprintf("file_seq = %s (%d purges)", dated(h.num("file_seq")), h.num("file_seq")-h.num("indexid")),
+		"major version = " + h.str("major_version"), "minor version = " + h.str("minor_version"), "indexid = " + withDate(h.num("indexid")),
+		fmt.Sprintf("file_seq = %s (%d purges)", withDate(h.num("file_seq")), h.num("file_seq")-h.num("indexid")),
 		"continued_record_count = " + h.str("continued_record_count"), "record_count = " + h.str("record_count"),
 		"used_file_size (old) = " + h.str("used_file_size"), "deleted_record_count = " + h.str("deleted_record_count"),
 		fmt.Sprintf("field_header_offset = %d (0x%08x nontranslated)", at, packed),
@@ -368,7 +368,7 @@ func asValue(v object) string {
 		}
 		s := v.str(f)
 		if f == "save_date" {
-			s = dated(v.num(f))
+			s = withDate(v.num(f))
 		}
 		line += fmt.Sprintf("\n: %s = %s", f, s)
 	}

@@ -147,3 +147,24 @@ func rules(o object) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// differences compares two lists of lines and tells the first few that differ.
+func differences(got, want []string) string {
+	var out []string
+	for i := range max(len(got), len(want)) {
+		g, w := "(none)", "(none)"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			out = append(out, fmt.Sprintf("line %d\n  got  %q\n  want %q", i, g, w))
+		}
+		if len(out) > 4 {
+			break
+		}
+	}
+	return strings.Join(out, "\n")
+}

@@ -44,6 +44,9 @@ func namesByID(h []byte) map[uint32]string {
 	return names
 }
 
+// virtualMailbox is struct virtual_mail_index_mailbox_record, without the length of its name.
+var virtualMailbox = []part{{"id", 0, 4, number}, {"uid_validity", 8, 4, number}, {"next_uid", 12, 4, number}, {"highest_modseq", 16, 8, number}}
+
 // virtualMailboxes reads what follows struct virtual_mail_index_header: records, then their names one behind the other.
 func virtualMailboxes(h []byte) []Facts {
 	const head, size = 16, 24
@@ -60,8 +63,7 @@ func virtualMailboxes(h []byte) []Facts {
 		r := h[head+i*size:][:size]
 		n := min(int64(little(r[4:8])), int64(len(names)))
 		facts := Facts{{Name: "name", Value: string(names[:n])}}
-		facts = append(facts, decode([]part{{"id", 0, 4, number}, {"uid_validity", 8, 4, number}, {"next_uid", 12, 4, number}, {"highest_modseq", 16, 8, number}}, r, 0)...)
-		out = append(out, facts)
+		out = append(out, append(facts, decode(virtualMailbox, r, 0)...))
 		names = names[n:]
 	}
 	return out

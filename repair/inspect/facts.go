@@ -22,4 +22,6 @@ type (
 	Hex []byte
 	// Maybe is a number that may be unknown: -1 is null in JSON and nothing in text.
 	Maybe int64
+	// Moment is a Unix time in seconds that may be unknown, as Maybe. In text the date in UTC follows.
+	Moment int64
 )

@@ -24,7 +24,16 @@ func flagNames(f dovecot.Flags) []string {
 
 func keywordName(n int, names []string) string {
 	if n < len(names) {
-		return names[n]
+		return clip(names[n])
 	}
 	return "unknown-" + strconv.Itoa(n)
+}
+
+// clipped is a list of names, none too long and the list not nil.
+func clipped(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = clip(n)
+	}
+	return out
 }

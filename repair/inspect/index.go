@@ -86,11 +86,7 @@ func extensions(exts []dovecot.Ext) []Extension {
 			}
 		}
 		if e.HeaderSize > 0 {
-			h := e.Header
-			if len(h) < int(e.HeaderSize) { // of a state made by replay: the rest is zero
-				h = append(make([]byte, 0, e.HeaderSize), h...)[:e.HeaderSize]
-			}
-			x.Header = extHeader(e.Name, h)
+			x.Header = extHeader(e.Name, withZeros(e.Header, int(e.HeaderSize), max(maxZeroHeader, len(e.Header))))
 		}
 		out = append(out, x)
 	}
@@ -111,8 +107,9 @@ type Record struct {
 func (w *walker) index(d *Dump, b []byte) {
 	x, list := dovecot.ParseIndex(b)
 	d.wrong(list)
-	d.Index = &Index{Header: indexHeader(&x.Header), Unusable: Word(x.Unusable), NeedsFsck: Word(x.NeedsFsck), Extensions: extensions(x.Exts),
-		Keywords: append([]string{}, x.Keywords...), RecordCount: len(x.Records)}
+	head := x.FileHeader()
+	d.Index = &Index{Header: indexHeader(&head), Unusable: Word(x.Unusable), NeedsFsck: Word(x.NeedsFsck), Extensions: extensions(x.Exts),
+		Keywords: clipped(x.Keywords), RecordCount: len(x.Records)}
 	if w.o.Summary {
 		return
 	}
@@ -131,7 +128,7 @@ func (w *walker) index(d *Dump, b []byte) {
 
 func indexRecord(x *dovecot.Index, r *dovecot.IndexRecord, names map[uint32]string) Record {
 	out := Record{Offset: Maybe(r.Offset), UID: r.UID, Flags: r.Flags, FlagNames: flagNames(r.Flags)}
-	for i := range x.Exts {
+	for i := range x.Exts[:min(len(x.Exts), maxRecordExts)] {
 		e := &x.Exts[i]
 		from, to := int(e.RecordOffset), int(e.RecordOffset)+int(e.RecordSize)
 		if e.RecordSize == 0 || to > len(r.Data) {
@@ -151,7 +148,7 @@ func keywordNames(set []byte, names []string) []string {
 	var out []string
 	for i, b := range set {
 		for j := range 8 {
-			if n := i*8 + j; b&(1<<j) != 0 {
+			if n := i*8 + j; b&(1<<j) != 0 && len(out) < maxRecordKeys {
 				out = append(out, keywordName(n, names))
 			}
 		}

@@ -159,20 +159,24 @@ func (w *walker) folder(name string, depth int) error {
 	return nil
 }
 
-// folderFiles dumps the files of one folder, and behind the last file of each index what its files tell together.
+// folderFiles dumps the files of one folder, and behind the last file of each index what its files tell together. The
+// messages in a folder cur, new or tmp are dumped together; so is such a folder that is empty.
 func (w *walker) folderFiles(dir string, files []fs.FileInfo, leaf bool) error {
-	if mailFolders[path.Base(w.shown(dir))] && (len(files) > 0 || leaf) {
-		return w.mailFolder(dir, files)
-	}
+	var messages, others []fs.FileInfo
+	mail := mailFolders[path.Base(w.shown(dir))]
 	last := map[string]int{} // of each index, by its name
-	for i, fi := range files {
-		if prefix, _, ok := splitIndex(fi.Name()); ok {
-			last[prefix] = i
+	for _, fi := range files {
+		if mail && fi.Mode().IsRegular() && kindByName(w.shown(path.Join(dir, fi.Name()))) == KindMaildir {
+			messages = append(messages, fi)
+			continue
 		}
+		if prefix, _, ok := splitIndex(fi.Name()); ok {
+			last[prefix] = len(others)
+		}
+		others = append(others, fi)
 	}
-	for i, fi := range files {
-		name := path.Join(dir, fi.Name())
-		if err := w.file(name, fi); err != nil {
+	for i, fi := range others {
+		if err := w.file(path.Join(dir, fi.Name()), fi); err != nil {
 			return err
 		}
 		if prefix, _, ok := splitIndex(fi.Name()); ok && last[prefix] == i {
@@ -181,21 +185,11 @@ func (w *walker) folderFiles(dir string, files []fs.FileInfo, leaf bool) error {
 			}
 		}
 	}
-	return nil
-}
-
-// mailFolder dumps a folder cur, new or tmp: the messages in it together, and what else there is one by one.
-func (w *walker) mailFolder(dir string, files []fs.FileInfo) error {
-	var messages []fs.FileInfo
+	if len(messages) == 0 && (!mail || !leaf || len(others) > 0) {
+		return nil
+	}
 	size := int64(0)
-	for _, fi := range files {
-		if !fi.Mode().IsRegular() || kindByName(path.Join(w.shown(dir), fi.Name())) != KindMaildir {
-			if err := w.file(path.Join(dir, fi.Name()), fi); err != nil {
-				return err
-			}
-			continue
-		}
-		messages = append(messages, fi)
+	for _, fi := range messages {
 		size += fi.Size()
 	}
 	d := newDump(w.shown(dir), KindMaildir, size)

@@ -65,8 +65,8 @@ func (j *JSON) value(v reflect.Value, depth int) {
 		return
 	}
 	switch x := v.Interface().(type) {
-	case Maybe:
-		if x < 0 {
+	case Maybe, Moment:
+		if v.Int() < 0 {
 			j.text("null")
 			return
 		}

@@ -123,7 +123,7 @@ func little(b []byte) uint64 {
 
 // extValue tells the data of an extension in a record. names are those of the mailbox list, by their numbers.
 func extValue(name string, v []byte, names map[uint32]string) Facts {
-	out := Facts{{Name: "extension", Value: name}}
+	out := Facts{{Name: "extension", Value: clip(name)}}
 	parts := extValues[name]
 	if name == "vsize" && len(v) >= 16 { // the list index has another of this name
 		parts = mailboxVsize
@@ -135,7 +135,7 @@ func extValue(name string, v []byte, names map[uint32]string) Facts {
 		known = Facts{{Name: "virtual_size", Value: Maybe(little(v)) - 1}}
 	case name == "list" && len(v) >= 4:
 		if s, ok := names[uint32(little(v[:4]))]; ok {
-			known = append(known, Fact{Name: "name", Value: s})
+			known = append(known, Fact{Name: "name", Value: clip(s)})
 		}
 	case len(known) == 0 && (len(v) == 1 || len(v) == 2 || len(v) == 4 || len(v) == 8):
 		known = Facts{{Name: "number", Value: little(v)}}

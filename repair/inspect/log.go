@@ -77,7 +77,7 @@ func (x *logExts) record(r *dovecot.LogRecord) LogRecord {
 	x.follow(r)
 	switch r.Type {
 	case dovecot.LogExtIntro, dovecot.LogExtReset, dovecot.LogExtHdrUpdate, dovecot.LogExtHdrUpdate32, dovecot.LogExtRecUpdate, dovecot.LogExtAtomicInc:
-		out.Extension = x.name
+		out.Extension = clip(x.name)
 	}
 	if out.Entries = x.entries(r); out.Entries == nil {
 		out.Hex = r.Data

@@ -21,7 +21,7 @@ type MaildirMessage struct {
 	Name        string        `json:"name"`
 	Bytes       int64         `json:"bytes"`              // of the file
 	Encoding    Word          `json:"encoding,omitempty"` // where it is stored otherwise than plain
-	Time        Maybe         `json:"time"`               // of delivery, Unix time
+	Time        Moment        `json:"time"`               // of delivery
 	Micro       Maybe         `json:"microseconds"`       // of that time
 	Size        Maybe         `json:"size"`               // S=: of the plain message
 	VirtualSize Maybe         `json:"virtual_size"`       // W=: with CRLF line ends
@@ -69,7 +69,7 @@ const maxMaildirFaults = 1000
 
 func (w *walker) maildirMessage(d *Dump, dir string, fi fs.FileInfo, keywords *dovecot.MaildirKeywords) (MaildirMessage, dovecot.Fault) {
 	n := dovecot.ParseMaildirName(fi.Name())
-	out := MaildirMessage{Name: fi.Name(), Bytes: fi.Size(), Time: Maybe(n.Time), Micro: Maybe(n.Micro), Size: Maybe(n.Size), VirtualSize: Maybe(n.Virtual),
+	out := MaildirMessage{Name: fi.Name(), Bytes: fi.Size(), Time: Moment(n.Time), Micro: Maybe(n.Micro), Size: Maybe(n.Size), VirtualSize: Maybe(n.Virtual),
 		HasFlags: n.HasFlags, Flags: n.Flags, FlagNames: flagNames(n.Flags), Other: n.Other}
 	for i := range 26 {
 		if n.Keywords&(1<<i) != 0 {

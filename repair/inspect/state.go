@@ -39,13 +39,13 @@ func (w *walker) state(path string, f dovecot.Files) error {
 		return nil
 	}
 	s, list := dovecot.ReplayOnly(f)
-	if s.Base == dovecot.BaseIndex && s.Start == s.End && len(list) == 0 {
-		return nil
+	if s.Start == s.End && len(list) == 0 && (s.Base == dovecot.BaseIndex || s.Base == dovecot.BaseNone) {
+		return nil // nothing was applied
 	}
 	d := newDump(path, KindState, -1)
 	d.wrong(list)
-	d.State = &State{Base: Word(s.Base), Complete: s.Complete, Deleted: s.Deleted, Doubtful: s.Doubtful, From: Position(s.Start), To: Position(s.End),
-		ModSeq: s.ModSeq, Header: indexHeader(&s.Header), Extensions: extensions(s.Exts), Keywords: append([]string{}, s.Keywords...),
+	d.State = &State{Base: Word(s.Base), Complete: s.Complete && s.Base != dovecot.BaseNone, Deleted: s.Deleted, Doubtful: s.Doubtful, From: Position(s.Start), To: Position(s.End),
+		ModSeq: s.ModSeq, Header: indexHeader(&s.Header), Extensions: extensions(s.Exts), Keywords: clipped(s.Keywords),
 		Pending: append([]dovecot.UID{}, s.PendingExpunge...), RecordCount: len(s.Records)}
 	h := &d.State.Header
 	if s.Start != s.End {
@@ -63,15 +63,11 @@ func (w *walker) stateRecords(s *dovecot.State) iter.Seq[Record] {
 	if e := s.Ext("list"); e != nil {
 		names = namesByID(e.Header)
 	}
-	bit := map[string]int{}
-	for i, k := range s.Keywords {
-		bit[k] = i
-	}
 	return func(yield func(Record) bool) {
 		for i := range s.Records {
 			r := &s.Records[i]
-			out := Record{Offset: -1, UID: r.UID, Flags: r.Flags, FlagNames: flagNames(r.Flags), Keywords: s.KeywordNames(r), Recovered: r.Recovered}
-			for j := range s.Exts {
+			out := Record{Offset: -1, UID: r.UID, Flags: r.Flags, FlagNames: flagNames(r.Flags), Keywords: keywordNames(s.KeywordBits(r), s.Keywords), Recovered: r.Recovered}
+			for j := range s.Exts[:min(len(s.Exts), maxRecordExts)] {
 				e := &s.Exts[j]
 				v := s.Value(r, e)
 				switch e.Name {
@@ -80,15 +76,9 @@ func (w *walker) stateRecords(s *dovecot.State) iter.Seq[Record] {
 						v = binary.LittleEndian.AppendUint64(nil, n)
 					}
 				case "keywords":
-					v = make([]byte, e.RecordSize)
-					for _, k := range out.Keywords {
-						v[bit[k]/8] |= 1 << (bit[k] % 8)
-					}
+					v = s.KeywordBits(r)
 				}
-				if v == nil { // never set: zero
-					v = make([]byte, e.RecordSize)
-				}
-				if len(v) > 0 {
+				if v = withZeros(v, int(e.RecordSize), maxZeroValue); len(v) > 0 {
 					out.Values = append(out.Values, extValue(e.Name, v, names))
 				}
 			}

@@ -190,6 +190,9 @@ func joined(v reflect.Value) string {
 			out = append(out, s)
 		}
 	}
+	if len(out) == 0 {
+		return "none"
+	}
 	return strings.Join(out, ",")
 }
 
@@ -212,11 +215,9 @@ func scalar(v reflect.Value) (s string, ok bool) {
 		}
 		return s, true
 	case Stamp:
-		s = strconv.FormatUint(uint64(x), 10)
-		if x != 0 && x != ^Stamp(0) {
-			s += time.Unix(int64(x), 0).UTC().Format(" (2006-01-02 15:04:05 UTC)")
-		}
-		return s, true
+		return dated(int64(x)), true
+	case Moment:
+		return dated(int64(x)), x >= 0
 	case Hex:
 		if len(x) > maxShownHex {
 			return fmt.Sprintf("%s… (%d bytes)", hex.EncodeToString(x[:maxShownHex]), len(x)), true
@@ -236,6 +237,15 @@ func scalar(v reflect.Value) (s string, ok bool) {
 		return strconv.FormatBool(v.Bool()), true
 	}
 	return quoted(v.String()), true
+}
+
+// dated is a Unix time, and the date in UTC where it is one that Dovecot can mean.
+func dated(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	if n > 0 && n < 1<<32-1 {
+		s += time.Unix(n, 0).UTC().Format(" (2006-01-02 15:04:05 UTC)")
+	}
+	return s
 }
 
 // quoted is a text from a file in quotes, as Go writes it.
