@@ -100,6 +100,7 @@ type Record struct {
 	Flags     dovecot.Flags `json:"flags"`
 	FlagNames []string      `json:"flag_names,omitempty" text:"-"`
 	Keywords  []string      `json:"keywords,omitempty"`
+	Invalid   bool          `json:"invalid,omitempty"`   // it has no UID, or one that cannot be there; nothing is taken from it
 	Recovered bool          `json:"recovered,omitempty"` // of a state: something about it is told only behind damage in a log
 	Values    []Facts       `json:"values,omitempty"`    // of the extensions
 }
@@ -118,8 +119,31 @@ func (w *walker) index(d *Dump, b []byte) {
 		names = namesByID(e.Header)
 	}
 	d.Index.Records = func(yield func(Record) bool) {
-		for i := range x.Records {
-			if w.ctx.Err() != nil || !yield(indexRecord(x, &x.Records[i], names)) {
+		known := x.Records
+		for r := range slots(x, b) {
+			good := len(known) > 0 && known[0].Offset == r.Offset
+			if good {
+				known = known[1:]
+			}
+			out := indexRecord(x, &r, names)
+			if out.Invalid = !good; w.ctx.Err() != nil || !yield(out) {
+				return
+			}
+		}
+	}
+}
+
+// slots are all places of records in an index file, also of those that its reader leaves out.
+func slots(x *dovecot.Index, b []byte) iter.Seq[dovecot.IndexRecord] {
+	return func(yield func(dovecot.IndexRecord) bool) {
+		from, size := int64(x.Header.HeaderSize), int64(x.Header.RecordSize)
+		if from == 0 || size < 8 || from > int64(len(b)) {
+			return
+		}
+		for i := range min(int64(x.Header.Messages), (int64(len(b))-from)/size) {
+			at := from + i*size
+			r := b[at : at+size]
+			if !yield(dovecot.IndexRecord{Offset: at, UID: uid(r), Flags: dovecot.Flags(r[4]), Data: r}) {
 				return
 			}
 		}

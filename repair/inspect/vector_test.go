@@ -82,7 +82,7 @@ func TestEveryVectorIsDumpedWithItsFaults(t *testing.T) {
 
 func TestTextOfVectorsIsAsRecorded(t *testing.T) {
 	for _, v := range [][2]string{
-		{"index", "whole"}, {"index", "cut-half"}, {"index", "header-size"}, {"log", "whole"}, {"log", "noise-middle"}, {"log", "marked-corrupted"},
+		{"index", "whole"}, {"index", "cut-half"}, {"index", "header-size"}, {"index", "record-uid-huge"}, {"log", "whole"}, {"log", "noise-middle"}, {"log", "marked-corrupted"},
 		{"cache", "whole"}, {"cache", "noise-three-quarters"}, {"dbox", "whole"}, {"dbox", "header-magic"}, {"dbox", "post-magic"},
 		{"uidlist", "whole"}, {"uidlist", "bad-line"}, {"keywords", "whole"}, {"subscriptions", "header"}, {"mailboxlog", "byte-lost"},
 	} {
