@@ -68,8 +68,10 @@ func (c *Cache) Offsets() iter.Seq[uint32] {
 	}
 }
 
-func (c *Cache) walk(yield func(at int) bool, fs *faults) {
-	for at := cacheHeaderSize; at < len(c.b); {
+// walk goes from record to record, and gives where it ended.
+func (c *Cache) walk(yield func(at int) bool, fs *faults) int {
+	at := cacheHeaderSize
+	for at < len(c.b) {
 		if size, ok := c.blocks[at]; ok {
 			at += align(size, 4)
 			continue
@@ -77,13 +79,14 @@ func (c *Cache) walk(yield func(at int) bool, fs *faults) {
 		size := int64(u32(c.b, at+4))
 		if size < cacheRecordHeaderSize || size > int64(len(c.b)-at) || size%4 != 0 {
 			fs.add(at, "cache-record-size", "a record of %d bytes, where the file has %d more", size, len(c.b)-at)
-			return
+			break
 		}
 		if !yield(at) {
-			return
+			break
 		}
 		at += int(size)
 	}
+	return at
 }
 
 // fields follows the chain of field headers to the last one, which replaces the others.

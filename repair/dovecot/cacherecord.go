@@ -54,6 +54,42 @@ func (r *CacheRecord) Whole() bool {
 	return r.c.values(r.b, func(*CacheField, []byte) bool { return true })
 }
 
+// Recovered are the places of records behind the first damage: those whose fields fill them to their end and which the
+// file's end, or another such record, follows.
+func (c *Cache) Recovered() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		at := c.walk(func(int) bool { return true }, &faults{})
+		budget := 1<<20 + 64*len(c.b) // fields that may be looked at
+		for at+cacheRecordHeaderSize <= len(c.b) && budget > 0 {
+			size := c.believable(at, &budget)
+			if size == 0 || at+size < len(c.b) && c.blocks[at+size] == 0 && c.believable(at+size, &budget) == 0 {
+				at += 4
+				continue
+			}
+			if !yield(uint32(at)) {
+				return
+			}
+			at += size
+		}
+	}
+}
+
+// believable gives the size of the record at a place, 0 where there is none.
+func (c *Cache) believable(at int, budget *int) int {
+	r, ok := c.Record(uint32(at))
+	if !ok || r.Size%4 != 0 || len(r.b) == 0 || int64(r.Prev) >= int64(at) || r.Prev%4 != 0 || r.Prev > 0 && r.Prev < cacheHeaderSize {
+		return 0
+	}
+	whole := c.values(r.b, func(*CacheField, []byte) bool {
+		*budget--
+		return *budget > 0
+	})
+	if *budget--; !whole || *budget <= 0 {
+		return 0
+	}
+	return int(r.Size)
+}
+
 // values reads fields one after the other; false where they do not fit.
 func (c *Cache) values(b []byte, yield func(*CacheField, []byte) bool) bool {
 	for len(b) >= 4 {

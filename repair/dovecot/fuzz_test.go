@@ -177,6 +177,13 @@ func FuzzParseCache(f *testing.F) {
 				_, more := c.Lookup(uint32(at))
 				list = append(list, more[:min(len(more), 3)]...)
 			}
+			last := uint32(0)
+			for at := range c.Recovered() {
+				if r, ok := c.Record(at); !ok || at <= last || !r.Whole() {
+					t.Errorf("recovered a record at %d after %d: %+v", at, last, r)
+				}
+				last = at
+			}
 			return list
 		})
 	})

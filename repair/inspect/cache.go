@@ -11,7 +11,7 @@ import (
 type Cache struct {
 	Header      CacheHeader  `json:"header"`
 	Fields      []CacheField `json:"fields"`
-	RecordCount int          `json:"record_count"` // found, up to the first damage
+	RecordCount int          `json:"record_count"` // that can be read
 
 	Records iter.Seq[CacheRecord] `json:"records,omitempty"`
 }
@@ -42,10 +42,11 @@ type CacheField struct {
 
 // CacheRecord is one record: what was added for a message at one time.
 type CacheRecord struct {
-	Offset uint32 `json:"offset"`
-	Prev   uint32 `json:"prev_offset"` // of the record about the same message that this one continues, 0: none
-	Size   uint32 `json:"size"`
-	Broken bool   `json:"broken,omitempty"` // its fields do not fit into it; those before the damage are told
+	Offset    uint32 `json:"offset"`
+	Prev      uint32 `json:"prev_offset"` // of the record about the same message that this one continues, 0: none
+	Size      uint32 `json:"size"`
+	Recovered bool   `json:"recovered,omitempty"` // it stands behind the first damage, and was found by what it looks like
+	Broken    bool   `json:"broken,omitempty"`    // its fields do not fit into it; those before the damage are told
 
 	Values iter.Seq[Facts] `json:"values"`
 }
@@ -103,24 +104,37 @@ func (w *walker) cache(d *Dump, b []byte) {
 	if wrong > maxCacheFaults {
 		d.wrong([]dovecot.Fault{{Rule: "more-faults", Detail: fmt.Sprintf("%d more records are like this", wrong-maxCacheFaults)}})
 	}
-	if w.o.Summary {
-		return
+	for range c.Recovered() {
+		d.Cache.RecordCount++
 	}
-	d.Cache.Records = func(yield func(CacheRecord) bool) {
-		for at := range c.Offsets() {
-			r, ok := c.Record(at)
-			if !ok {
-				continue
+	if !w.o.Summary {
+		d.Cache.Records = w.cacheRecords(c)
+	}
+}
+
+// cacheRecords are the records of a cache, those behind damage last.
+func (w *walker) cacheRecords(c *dovecot.Cache) iter.Seq[CacheRecord] {
+	return func(yield func(CacheRecord) bool) {
+		for _, recovered := range [...]bool{false, true} {
+			places := c.Offsets()
+			if recovered {
+				places = c.Recovered()
 			}
-			out := CacheRecord{Offset: r.Offset, Prev: r.Prev, Size: r.Size, Broken: !r.Whole(), Values: func(yield func(Facts) bool) {
-				for f, v := range r.Values() {
-					if !yield(cacheValue(f, v)) {
-						return
-					}
+			for at := range places {
+				r, ok := c.Record(at)
+				if !ok {
+					continue
 				}
-			}}
-			if w.ctx.Err() != nil || !yield(out) {
-				return
+				out := CacheRecord{Offset: r.Offset, Prev: r.Prev, Size: r.Size, Recovered: recovered, Broken: !r.Whole(), Values: func(yield func(Facts) bool) {
+					for f, v := range r.Values() {
+						if !yield(cacheValue(f, v)) {
+							return
+						}
+					}
+				}}
+				if w.ctx.Err() != nil || !yield(out) {
+					return
+				}
 			}
 		}
 	}
