@@ -75,7 +75,7 @@ func (p *program) app() *cli.App {
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
 		p.wizard(), p.accounts(), p.processes(), p.backup(), p.repair(), p.runs(), p.undo(), p.resume(),
-		p.demo(), p.completion(), p.man(), p.version(),
+		p.inspect(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
 		c.OnUsageError, c.HideHelpCommand = onUsageError, true
@@ -125,6 +125,8 @@ func strayArguments(verb string, args []string) error {
 	case verb == "completion":
 	case verb == "undo" || verb == "resume":
 		hint = fmt.Sprintf("dovemend %s --run %s", verb, ui.Quote(args[0]))
+	case verb == "inspect":
+		hint = fmt.Sprintf("dovemend inspect --file %s", ui.Quote(args[0]))
 	case slices.Contains([]string{"repair", "backup", "wizard"}, verb):
 		hint = fmt.Sprintf("dovemend %s --mailbox %s …", verb, ui.Quote(args[0]))
 	}

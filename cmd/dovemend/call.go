@@ -36,6 +36,9 @@ type call struct {
 // document is the JSON of a verb; each embeds an [envelope].
 type document interface{ head() *envelope }
 
+// streamed is a document that is written while it is made; write ends it.
+type streamed interface{ write() error }
+
 // envelope is in every JSON document: how the verb ended.
 type envelope struct {
 	Command  string   `json:"command"`
@@ -106,6 +109,13 @@ func (p *program) finish(k *call, err error) error {
 		}
 		h := k.doc.head()
 		h.Command, h.Exit, h.Error, h.Hint, h.Warnings = k.verb, v.code, message, v.hint, k.progress.Warnings()
+		if s, ok := k.doc.(streamed); ok {
+			if err := s.write(); err != nil {
+				p.exit = exitError
+				return err
+			}
+			return nil
+		}
 		return p.writeJSON(k.doc)
 	}
 	p.tell(message, v)

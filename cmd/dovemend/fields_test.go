@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"dovemend/remote/remotetest/demoaccount"
+	"dovemend/repair/inspect"
 	"dovemend/repair/rundir"
 )
 
@@ -21,7 +23,7 @@ func documented(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	out, lead, table := map[string][]string{}, "", ""
-	row := regexp.MustCompile("^\\| `([a-z_]+)` \\|")
+	row := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\|")
 	for _, line := range strings.Split(string(b), "\n") {
 		switch m := row.FindStringSubmatch(line); {
 		case m != nil && table != "":
@@ -39,12 +41,15 @@ func documented(t *testing.T) map[string][]string {
 	return out
 }
 
-// fields gives the names a type has in JSON, those of the embedded types left out.
+// fields gives the names a type has in JSON, those of the embedded types left out. A list of names stands for itself.
 func fields(x any) []string {
+	if names, ok := x.([]string); ok {
+		return names
+	}
 	var out []string
 	t := reflect.TypeOf(x)
 	for i := range t.NumField() {
-		if f := t.Field(i); !f.Anonymous {
+		if f := t.Field(i); !f.Anonymous && f.IsExported() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			out = append(out, name)
 		}
@@ -54,6 +59,7 @@ func fields(x any) []string {
 
 func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 	tables := documented(t)
+	facts := inspect.Vocabulary()
 	types := map[string][]any{
 		"Every document":             {envelope{}},
 		"`accounts`":                 {accountsDocument{}},
@@ -76,6 +82,42 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"`runs`":                               {runsDocument{}},
 		"Each run":                             {rundir.Meta{}, listed{}},
 		"`version`":                            {versionDocument{}},
+		"`inspect`":                            {inspectStream{}, inspectDocument{}},
+		"Each file":                            {inspect.Dump{}},
+		"Each fault":                           {inspect.Fault{}},
+		"What an index tells":                  {inspect.Index{}},
+		"The header of an index":               {inspect.IndexHeader{}},
+		"Each extension":                       {inspect.Extension{}},
+		"What the header of an extension tells, depending on the extension":                                {facts[inspect.OfExtensionHeader]},
+		"Each name in the header of a list index":                                                          {facts[inspect.OfListName]},
+		"Each mailbox in the header of a virtual mailbox":                                                  {facts[inspect.OfVirtualMailbox]},
+		"Each record of an index or a state":                                                               {inspect.Record{}},
+		"Each value of an extension, depending on the extension":                                           {facts[inspect.OfExtensionValue]},
+		"What a state tells; that is what Dovecot has in memory when it has opened the index and its logs": {inspect.State{}},
+		"A place in a log":     {inspect.Position{}},
+		"What a log tells":     {inspect.Log{}},
+		"The header of a log":  {inspect.LogHeader{}},
+		"Each record of a log": {inspect.LogRecord{}},
+		"Each entry of a log record. Those of type `ext-hdr` also have what the header of the extension tells, those of type `ext-rec` what its value tells": {facts[inspect.OfLogEntry]},
+		"What a cache tells":                                   {inspect.Cache{}},
+		"The header of a cache":                                {inspect.CacheHeader{}},
+		"Each field of a cache":                                {inspect.CacheField{}},
+		"Each record of a cache":                               {inspect.CacheRecord{}},
+		"Each value in a cache record, depending on the field": {facts[inspect.OfCacheValue]},
+		"Each MIME part":                                       {facts[inspect.OfMIMEPart]},
+		"What an sdbox or mdbox file tells":                    {inspect.Dbox{}},
+		"Each message in an sdbox or mdbox file":               {inspect.DboxMessage{}},
+		"What a uidlist tells":                                 {inspect.UIDList{}},
+		"Each entry of a uidlist":                              {inspect.UIDListEntry{}},
+		"What `dovecot-keywords` tells":                        {inspect.Keywords{}},
+		"Each keyword letter":                                  {inspect.Letter{}},
+		"What `subscriptions` tells":                           {inspect.Subscriptions{}},
+		"Each subscribed mailbox":                              {inspect.Subscription{}},
+		"What `dovecot.mailbox.log` tells":                     {inspect.MailboxLog{}},
+		"Each record of a mailbox log":                         {inspect.MailboxLogRecord{}},
+		"What `dovecot-uidvalidity` tells":                     {inspect.UIDValidity{}},
+		"What the names of messages in a Maildir tell":         {inspect.Maildir{}},
+		"Each message in a Maildir":                            {inspect.MaildirMessage{}},
 	}
 	for lead, all := range types {
 		var want []string
@@ -119,6 +161,10 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 			known[n] = true
 		}
 	}
+	account := t.TempDir()
+	if err := demoaccount.Unpack(account); err != nil {
+		t.Fatal(err)
+	}
 	state := t.TempDir()
 	d, err := rundir.Create(state, rundir.Meta{Kind: rundir.KindRepair, Target: "h", Addr: "h:22", MailRoot: "/m", Address: "a@b", Layout: "mdbox", Stage: rundir.StageVerified})
 	if err != nil {
@@ -136,6 +182,7 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 		"backup":    {[]string{"--host", "h"}, []string{"snapshot", "fetched", "linked", "bytes_fetched"}},
 		"repair":    {[]string{"--host", "h", "--remedy", "drop-cache", "--apply"}, []string{"found", "severity", "plan", "steps", "verification", "file_notes", "notes", "undo"}},
 		"runs":      {[]string{"--state-dir", state}, []string{"state_dir", "id", "mail_root", "folder", "can_undo", "can_resume"}},
+		"inspect":   {[]string{"--file", account}, []string{"files", "index", "log", "dbox", "map_uid", "file_id", "faults", "entries"}},
 		"version":   {nil, []string{"version", "go", "system"}},
 		"undo":      {[]string{"--host", "h"}, []string{"error", "hint"}},
 		"resume":    {[]string{"--host", "h"}, []string{"error", "hint"}},

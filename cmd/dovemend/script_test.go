@@ -24,7 +24,7 @@ func TestScript(t *testing.T) {
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sshhost": scriptHost, "mkmail": scriptMail, "damage": scriptDamage, "treesum": scriptTreesum,
-			"exits": scriptExits, "jsonone": scriptJSON,
+			"exits": scriptExits, "jsonone": scriptJSON, "patch": scriptPatch,
 		},
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,4 +179,22 @@ func treesum(dir string) (string, error) {
 	})
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n", err
+}
+
+// scriptPatch writes bytes into a file, and makes both the file and its folder where they are missing: patch FILE OFFSET
+// HEX. What lies between the end of the file and the offset becomes NUL bytes.
+func scriptPatch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: patch FILE OFFSET HEX")
+	}
+	at, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	b, err := hex.DecodeString(args[2])
+	ts.Check(err)
+	file := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	_, err = f.WriteAt(b, at)
+	ts.Check(errors.Join(err, f.Close()))
 }

@@ -35,9 +35,8 @@ type CacheField struct {
 
 // Cache is a dovecot.index.cache. Records are found through the "cache" extension of the index, see [State.CacheOffset].
 type Cache struct {
-	IndexID, Seq             uint32 // usable with the index of this id whose cache extension has this reset id
-	Records, Deleted, Linked uint32 // counters of the header: records, deleted ones, ones that continue others
-	Fields                   []CacheField
+	CacheHead // it is usable with the index of this IndexID whose cache extension has Seq as its reset id
+	Fields    []CacheField
 
 	b      []byte
 	blocks map[int]int // where field headers lie, and how long they are
@@ -46,7 +45,7 @@ type Cache struct {
 // ParseCache reads the header and the fields of a cache, and checks that its records lie one behind the other to its end.
 // The result shares memory with b.
 func ParseCache(b []byte) (*Cache, []Fault) {
-	c, fs := &Cache{b: b, blocks: map[int]int{}}, &faults{}
+	c, fs := &Cache{CacheHead: parseCacheHead(b), b: b, blocks: map[int]int{}}, &faults{}
 	if len(b) < cacheHeaderSize {
 		fs.add(len(b), "cache-too-small", "the file has %d bytes, the header alone has %d", len(b), cacheHeaderSize)
 		return c, fs.all()
@@ -54,7 +53,6 @@ func ParseCache(b []byte) (*Cache, []Fault) {
 	if b[0] != 1 || b[1] != 8 {
 		fs.add(0, "cache-version", "major version is %d and offsets have %d bytes, not 1 and 8", b[0], b[1])
 	}
-	c.IndexID, c.Seq, c.Linked, c.Records, c.Deleted = u32(b, 4), u32(b, 8), u32(b, 12), u32(b, 16), u32(b, 24)
 	if c.Seq == 0 {
 		fs.add(8, "cache-sequence", "the file's sequence is 0")
 	}
@@ -70,8 +68,10 @@ func (c *Cache) Offsets() iter.Seq[uint32] {
 	}
 }
 
-func (c *Cache) walk(yield func(at int) bool, fs *faults) {
-	for at := cacheHeaderSize; at < len(c.b); {
+// walk goes from record to record, and gives where it ended.
+func (c *Cache) walk(yield func(at int) bool, fs *faults) int {
+	at := cacheHeaderSize
+	for at < len(c.b) {
 		if size, ok := c.blocks[at]; ok {
 			at += align(size, 4)
 			continue
@@ -79,13 +79,14 @@ func (c *Cache) walk(yield func(at int) bool, fs *faults) {
 		size := int64(u32(c.b, at+4))
 		if size < cacheRecordHeaderSize || size > int64(len(c.b)-at) || size%4 != 0 {
 			fs.add(at, "cache-record-size", "a record of %d bytes, where the file has %d more", size, len(c.b)-at)
-			return
+			break
 		}
 		if !yield(at) {
-			return
+			break
 		}
 		at += int(size)
 	}
+	return at
 }
 
 // fields follows the chain of field headers to the last one, which replaces the others.
@@ -161,37 +162,20 @@ func (c *Cache) Lookup(offset uint32) (map[string][]byte, []Fault) {
 	return values, fs.all()
 }
 
-// record reads the fields of one record.
+// record adds the fields of one record to what newer records told.
 func (c *Cache) record(b []byte, values map[string][]byte) bool {
-	for len(b) >= 4 {
-		n := u32(b, 0)
-		if int64(n) >= int64(len(c.Fields)) {
-			return false
-		}
-		f := &c.Fields[n]
-		size := int64(f.Size)
-		b = b[4:]
-		if f.Size == 0xffffffff {
-			if len(b) < 4 {
-				return false
-			}
-			size, b = int64(u32(b, 0)), b[4:]
-		}
-		if size > int64(len(b)) {
-			return false
-		}
+	return c.values(b, func(f *CacheField, v []byte) bool {
 		old, have := values[f.Name]
 		switch {
 		case !have:
-			values[f.Name] = b[:size:size]
-		case f.Type == CacheBitmask && len(old) == int(size):
+			values[f.Name] = v
+		case f.Type == CacheBitmask && len(old) == len(v):
 			or := bytes.Clone(old)
 			for i := range or {
-				or[i] |= b[i]
+				or[i] |= v[i]
 			}
 			values[f.Name] = or
 		}
-		b = b[min(align(int(size), 4), len(b)):]
-	}
-	return len(b) == 0
+		return true
+	})
 }

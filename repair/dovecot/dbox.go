@@ -71,14 +71,29 @@ type DboxExtent struct{ Offset, Size int64 }
 // ends with metadata. known may be nil and need not be true; it must be sorted by offset. The error is r's: what was read
 // before it is returned.
 func ParseDbox(r io.ReaderAt, size int64, known []DboxExtent) (*DboxFile, []Fault, error) {
-	p := &dboxParser{f: &DboxFile{Size: size}, known: known}
+	var all []DboxMessage
+	f, list, err := WalkDbox(r, size, known, nil, func(m DboxMessage) bool {
+		all = append(all, m)
+		return true
+	})
+	f.Messages = all
+	return f, list, err
+}
+
+// WalkDbox is [ParseDbox] for files of any length: it keeps no message, but hands each to yield as soon as it is read, and
+// ends early where yield says false. begin, if not nil, is called before the first one with what the file header tells.
+func WalkDbox(r io.ReaderAt, size int64, known []DboxExtent, begin func(*DboxFile), yield func(DboxMessage) bool) (*DboxFile, []Fault, error) {
+	p := &dboxParser{f: &DboxFile{Size: size}, known: known, yield: yield}
 	p.d = &dboxReader{r: r, size: size, budget: 64<<20 + 16*size}
 	p.header()
+	if begin != nil {
+		begin(p.f)
+	}
 	at := p.f.FirstMessage
 	if p.f.Version == 0 { // where it ends when Dovecot writes it
 		at = min(DboxFirstMessage, size)
 	}
-	for at < size && p.d.err == nil {
+	for at < size && p.d.err == nil && !p.stopped {
 		m, problem := p.message(at)
 		if problem == "" {
 			if m.virtualCheck && m.BodySize+p.d.lineFeeds(m.BodyOffset, m.BodyOffset+m.BodySize) != m.VirtualSize {
@@ -90,14 +105,14 @@ func ParseDbox(r io.ReaderAt, size int64, known []DboxExtent) (*DboxFile, []Faul
 			continue
 		}
 		if p.d.allZero(at, size) {
-			if len(p.f.Messages) == 0 {
+			if p.count == 0 {
 				p.fs.add(int(at), "dbox-no-message", "only NUL bytes follow the file header")
 			}
 			break // preallocated space
 		}
 		at = p.recover(at, problem)
 	}
-	if len(p.f.Messages) == 0 && at >= size && len(p.fs.list) == 0 && p.d.err == nil {
+	if p.count == 0 && at >= size && len(p.fs.list) == 0 && p.d.err == nil {
 		p.fs.add(int(size), "dbox-no-message", "the file holds no message")
 	}
 	return p.f, p.fs.all(), p.d.err
@@ -108,6 +123,10 @@ type dboxParser struct {
 	d     *dboxReader
 	fs    faults
 	known []DboxExtent
+
+	yield   func(DboxMessage) bool
+	count   int // messages so far
+	stopped bool
 }
 
 // header reads the file header line: "2 M1e C6b042af8".
@@ -208,5 +227,6 @@ func (p *dboxParser) lines(at int64) (m DboxMetadata, end int64, ok bool) {
 
 func (p *dboxParser) accept(m DboxMessage) {
 	m.Encoding = DetectEncoding(p.d.at(m.BodyOffset, int(min(EncodingSize, m.BodySize))))
-	p.f.Messages = append(p.f.Messages, m)
+	p.count++
+	p.stopped = p.stopped || !p.yield(m)
 }

@@ -1,5 +1,5 @@
 // Package dovecot reads Dovecot's on-disk formats: index, transaction log, cache, map, mailbox list, dbox files, Maildir
-// names, uidlist, keywords and subscriptions, as versions 2.2 to 2.4 write them.
+// names, uidlist, keywords, subscriptions, mailbox log and uidvalidity, as versions 2.2 to 2.4 write them.
 //
 // Every reader is a pure function over bytes and tolerant: it yields what can be read and a list of [Fault] for what
 // cannot, and goes on behind the damage where that is possible. No faults means the file is sound. The memory a reader

@@ -177,6 +177,13 @@ func FuzzParseCache(f *testing.F) {
 				_, more := c.Lookup(uint32(at))
 				list = append(list, more[:min(len(more), 3)]...)
 			}
+			last := uint32(0)
+			for at := range c.Recovered() {
+				if r, ok := c.Record(at); !ok || at <= last || !r.Whole() {
+					t.Errorf("recovered a record at %d after %d: %+v", at, last, r)
+				}
+				last = at
+			}
 			return list
 		})
 	})
@@ -222,10 +229,25 @@ func FuzzParseUIDList(f *testing.F) {
 func FuzzParseSmallFiles(f *testing.F) {
 	seed(f, "subscriptions")
 	seed(f, "keywords")
+	seed(f, "mailboxlog")
 	f.Add([]byte("1234567890.M20046P2137.host,S=4542,W=4642:2,FSab"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		checkBounds(t, len(b), func() []Fault { _, list := ParseSubscriptions(b); return list })
 		checkBounds(t, len(b), func() []Fault { k, list := ParseMaildirKeywords(b); k.Names(^uint32(0)); return list })
+		checkBounds(t, len(b), func() []Fault {
+			records, list := ParseMailboxLog(b)
+			last := int64(-mailboxLogRecordSize)
+			for _, r := range records {
+				if r.Offset < last+mailboxLogRecordSize || r.Offset+mailboxLogRecordSize > int64(len(b)) || r.Type.String() == "" {
+					t.Errorf("record %+v after %d in %d bytes", r, last, len(b))
+				}
+				last = r.Offset
+			}
+			return list
+		})
+		for _, name := range []string{"dovecot-uidvalidity", "dovecot-uidvalidity.5f0c8b2a", "dovecot-uidvalidity." + string(b)} {
+			checkBounds(t, len(b), func() []Fault { _, _, list := ParseUIDValidity(name, b); return list })
+		}
 		n := ParseMaildirName(string(b))
 		if len(n.Base) > len(b) {
 			t.Errorf("base %q", n.Base)

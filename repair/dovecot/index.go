@@ -89,6 +89,10 @@ type Index struct {
 	rawHeader  [indexHeaderSize]byte
 }
 
+// FileHeader is the header as it stands in the file. [Index.Header] differs from it where the file does not say how long
+// headers and records are, and that was found out otherwise.
+func (x *Index) FileHeader() IndexHeader { return parseIndexHeader(x.rawHeader[:]) }
+
 // Ext finds an extension by name; nil if there is none.
 func (x *Index) Ext(name string) *Ext {
 	return findExt(x.Exts, name)

@@ -13,7 +13,10 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write testdata anew, from the Dovecot installed here")
+var (
+	update  = flag.Bool("update", false, "write testdata anew, from the Dovecot installed here")
+	formats = flag.String("formats", strings.Join(vectorFormats, ","), "with -update: write only the vectors of these formats")
+)
 
 // fileDamages are damages that make sense for any format. cut and noise are at a place far enough from the start to
 // leave something.
@@ -94,6 +97,12 @@ var ownDamages = map[string]map[string]func(b []byte) []byte{
 		"disorder":   func(b []byte) []byte { return bytes.Replace(b, []byte("\n8 "), []byte("\n800 "), 1) },
 		"with-slash": func(b []byte) []byte { return bytes.Replace(b, []byte(":"), []byte(":../"), 1) },
 	},
+	"mailboxlog": {
+		"type-unknown": func(b []byte) []byte { b[48] = 9; return b },
+		"padding":      func(b []byte) []byte { b[50] = 1; return b },
+		"byte-lost":    func(b []byte) []byte { return slices.Delete(b, 60, 61) },
+		"text":         func([]byte) []byte { return []byte("This is a text, and no log of what happened to mailboxes.\n") },
+	},
 	"keywords":      {"number-26": func(b []byte) []byte { return append(slices.Clone(b), "26 toomany\n0 again\n"...) }},
 	"subscriptions": {"header": func(b []byte) []byte { b[0] = 'W'; return b }, "version-1": func([]byte) []byte { return []byte("Work\nArchive.2020\n") }},
 }
@@ -106,13 +115,15 @@ func TestMakeVectors(t *testing.T) {
 	mdbox, maildir := newRealStore(t, "mdbox", rotating), newRealStore(t, "maildir", "")
 	mdbox.fill(20)
 	maildir.fill(20)
+	mdbox.imap("RENAME Work Arbeit", "DELETE Arbeit", "UNSUBSCRIBE Work", "DELETE Archive/2020", "CREATE Archive/2021")
 	prefix := filepath.Join(mdbox.mailboxDir("INBOX"), "dovecot.index")
 	sources := map[string][]byte{
 		"index": mdbox.read(prefix), "log": mdbox.read(prefix + ".log"), "cache": mdbox.read(prefix + ".cache"),
 		"dbox": mdbox.read(mdbox.root, "storage", "m.1"), "uidlist": maildir.read(maildir.root, "dovecot-uidlist"),
 		"keywords": maildir.read(maildir.root, "dovecot-keywords"), "subscriptions": mdbox.read(mdbox.root, "subscriptions"),
+		"mailboxlog": mdbox.read(mdbox.root, "dovecot.mailbox.log"),
 	}
-	for _, format := range vectorFormats {
+	for _, format := range strings.Split(*formats, ",") {
 		dir := filepath.Join("testdata", format)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)

@@ -86,6 +86,9 @@ func Replay(f Files) (*State, []Fault) {
 	return s, append(p.list, list...)
 }
 
+// ReplayOnly is [Replay] without the faults of the files themselves, for those who have told them already.
+func ReplayOnly(f Files) (*State, []Fault) { return parseFiles(f).replay() }
+
 func (p *parsed) replay() (*State, []Fault) {
 	type told struct {
 		s     *State
@@ -177,7 +180,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseBackup && chain < 2 {
 		score = min(score, 1)
 	}
-	r.s.Complete = chain == 2
+	r.s.Complete, r.s.Tail = chain == 2, r.tail
 	r.s.finish()
 	r.pending()
 	if base == BaseNone {

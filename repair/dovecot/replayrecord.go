@@ -23,6 +23,9 @@ func (r *replayer) record(rec *LogRecord) {
 			r.wanted(rec, f.UIDRange)
 			r.within(f.UIDRange, func(m *Record) {
 				m.Flags = m.Flags&^f.Remove | f.Add
+				if (f.Add|f.Remove)&FlagsIMAP != 0 || f.IncModSeq {
+					m.modseq = rec.ModSeq
+				}
 				m.Recovered = m.Recovered || rec.Recovered
 			})
 		}
@@ -34,7 +37,7 @@ func (r *replayer) record(rec *LogRecord) {
 		r.keyword(rec)
 	case LogKeywordReset:
 		for u := range uidRanges(rec.Data, 8) {
-			r.within(u, func(m *Record) { m.bits, m.owned = nil, false })
+			r.within(u, func(m *Record) { m.bits, m.owned, m.modseq = nil, false, rec.ModSeq })
 		}
 	case LogExtIntro:
 		for e := range rec.ExtIntros() {
@@ -42,6 +45,12 @@ func (r *replayer) record(rec *LogRecord) {
 		}
 	case LogExtReset, LogExtHdrUpdate, LogExtHdrUpdate32, LogExtRecUpdate, LogExtAtomicInc:
 		r.ext(rec)
+	case LogModSeqUpdate:
+		for b := rec.Data; len(b) >= 12; b = b[12:] {
+			if m := r.find(UID(le.Uint32(b))); m != nil {
+				m.modseq = max(m.modseq, uint64(le.Uint32(b[8:]))<<32|uint64(le.Uint32(b[4:])))
+			}
+		}
 	case LogIndexDeleted:
 		if rec.External {
 			r.s.Deleted = true
@@ -75,7 +84,7 @@ func (r *replayer) append(rec *LogRecord) {
 		case e.UID < r.s.NextUID:
 			r.wrong("log-append-below-next", "UID %d is appended where the next one should be %d", e.UID, r.s.NextUID)
 		}
-		r.s.Records = append(r.s.Records, Record{UID: e.UID, Flags: e.Flags, Recovered: rec.Recovered})
+		r.s.Records = append(r.s.Records, Record{UID: e.UID, Flags: e.Flags, Recovered: rec.Recovered, modseq: rec.ModSeq})
 		r.last = e.UID
 		r.s.NextUID = max(r.s.NextUID, e.UID+1)
 	}
@@ -121,7 +130,7 @@ func (r *replayer) keyword(rec *LogRecord) {
 	for u := range k.Ranges() {
 		r.wanted(rec, u)
 		r.within(u, func(m *Record) {
-			m.Recovered = m.Recovered || rec.Recovered
+			m.Recovered, m.modseq = m.Recovered || rec.Recovered, rec.ModSeq
 			r.setKeyword(m, n, !k.Remove)
 		})
 	}

@@ -38,6 +38,7 @@ type State struct {
 	PendingExpunge []UID      // messages someone asked to expunge, and which are still there
 	PendingFlags   []UID      // messages whose flags someone asked to change, which had not yet reached a Maildir's file names
 	Start, End     Position   // the part of the logs that was applied; zero where none was
+	Tail           Position   // up to where the storage has carried out what the logs ask for; offset 0 where that is not told
 	Exact          bool       // complete, from a base without a fault
 	Complete       bool       // nothing is known to be missing between base, logs and their end
 	Deleted        bool       // the logs say that the mailbox was deleted
@@ -56,11 +57,12 @@ type Record struct {
 	Suspect   bool // the base's record may be damaged behind its UID
 	Recovered bool // the message's existence or something about it is told only behind damage in a log
 
-	gone  bool
-	owned bool   // keywords is not shared with the base
-	bits  []byte // keywords
-	base  []byte // the record in the base index, or nil
-	over  []extValue
+	gone   bool
+	modseq uint64 // of the last log record that changed flags or keywords; 0: none did
+	owned  bool   // keywords is not shared with the base
+	bits   []byte // keywords
+	base   []byte // the record in the base index, or nil
+	over   []extValue
 }
 
 // extValue is a value a log gave to an extension of a record.
@@ -116,6 +118,9 @@ func (s *State) number(r *Record, name string) (uint64, bool) {
 	return le.Uint64(b[:]), true
 }
 
+// KeywordBits are a record's keywords as a set: bit i%8 of byte i/8 is the one named Keywords[i]. It is not to be changed.
+func (s *State) KeywordBits(r *Record) []byte { return r.bits }
+
 // KeywordNames are the names of a record's keywords, in the order of their bits.
 func (s *State) KeywordNames(r *Record) []string {
 	var out []string
@@ -166,10 +171,15 @@ func (s *State) CacheOffset(r *Record) (offset, resetID uint32, ok bool) {
 	return uint32(n), s.Ext("cache").ResetID, true
 }
 
-// ModSeqOf is the message's modification sequence (extension "modseq"), where CONDSTORE was used.
+// ModSeqOf is the message's modification sequence, where CONDSTORE was used: what the index tells (extension "modseq"), or
+// what follows from the logs since.
 func (s *State) ModSeqOf(r *Record) (uint64, bool) {
-	n, ok := s.number(r, "modseq")
-	return n, ok && n != 0
+	if s.Ext("modseq") == nil {
+		return 0, false
+	}
+	n, _ := s.number(r, "modseq")
+	n = max(n, r.modseq)
+	return n, n != 0
 }
 
 // MailboxGUID is the mailbox's identity (struct sdbox_index_header, struct mdbox_index_header); Maildir has it in the uidlist.

@@ -97,11 +97,17 @@ func dumpVector(format string, b []byte) (string, []Fault) {
 			fmt.Fprintf(&w, "%d %q\n", n.Offset, n.Components)
 		}
 		return w.String(), list
+	case "mailboxlog":
+		records, list := ParseMailboxLog(b)
+		for _, r := range records {
+			fmt.Fprintf(&w, "%d %s %s %d\n", r.Offset, r.Type, r.GUID, r.Time)
+		}
+		return w.String(), list
 	}
 	return "no such format", nil
 }
 
-var vectorFormats = []string{"index", "log", "cache", "dbox", "uidlist", "keywords", "subscriptions"}
+var vectorFormats = []string{"index", "log", "cache", "dbox", "uidlist", "keywords", "subscriptions", "mailboxlog"}
 
 func TestVectorsAreReadAsRecorded(t *testing.T) {
 	for _, format := range vectorFormats {

@@ -26,8 +26,27 @@ func Open(dst *os.Root) (*Snapshot, error) {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	defer f.Close()
+	return read(dst, f)
+}
+
+// Read is [Open] for those who only look: it changes nothing. [ErrUnsettled] where Open would first have to bring a Refresh
+// to its end.
+func Read(dst *os.Root) (*Snapshot, error) {
+	if _, err := dst.Lstat(finishName); err == nil {
+		return nil, fmt.Errorf("open snapshot: %w", ErrUnsettled)
+	}
+	f, err := dst.Open(manifestName)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot: %w", err)
+	}
+	defer f.Close()
+	return read(dst, f)
+}
+
+func read(dst *os.Root, manifest io.Reader) (*Snapshot, error) {
 	s := &Snapshot{root: dst}
-	if s.m, s.sum, err = readManifest(f); err != nil {
+	var err error
+	if s.m, s.sum, err = readManifest(manifest); err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	s.count()

@@ -36,6 +36,8 @@ var (
 	ErrTooMany = errors.New("the host lists too many files")
 	// ErrDamaged: the local copy is not what the manifest says.
 	ErrDamaged = errors.New("local copy damaged")
+	// ErrUnsettled: the copy is just being brought up to date, or that was interrupted.
+	ErrUnsettled = errors.New("the copy is being brought up to date, or that was interrupted")
 )
 
 // NoSpaceError: the local disk cannot hold the snapshot. What was copied stays, so that it can be resumed.
