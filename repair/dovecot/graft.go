@@ -21,10 +21,10 @@ func (s *State) graft(o *State, score int) {
 	g := &grafter{s: s, o: o}
 	for i := range s.Records {
 		r := &s.Records[i]
-		if !r.Suspect || score < soundChain {
+		if !r.Phantom && (!r.Suspect || score < soundChain) {
 			continue
 		}
-		if have := o.Find(r.UID); have != nil && !have.Suspect {
+		if have := o.Find(r.UID); have != nil && !have.Suspect && !have.Phantom {
 			*r = g.moved(have)
 		}
 	}
@@ -112,7 +112,7 @@ type grafter struct {
 }
 
 func (g *grafter) moved(r *Record) Record {
-	n := Record{UID: r.UID, Flags: r.Flags, Recovered: r.Recovered, Suspect: r.Suspect}
+	n := Record{UID: r.UID, Flags: r.Flags, Recovered: r.Recovered, Suspect: r.Suspect, Phantom: r.Phantom}
 	for i := range g.o.Exts {
 		e := &g.o.Exts[i]
 		if v := g.o.Value(r, e); v != nil && e.Name != "keywords" {

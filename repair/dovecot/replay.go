@@ -15,6 +15,7 @@ type parsed struct {
 	log, log2     *Log
 	clean         map[*Index]bool // the reader found nothing wrong
 	believed      map[*Log]LogHeader
+	exist         []UID // messages that other evidence tells of, ascending
 	list          []Fault
 }
 
@@ -247,6 +248,7 @@ func (r *replayer) continued(own []*Log, at Position) int {
 	r.fault(first, 8, "log-gap", "the base was written at log %d offset %d, but the oldest log is %d", at.Seq, at.Offset, h.Seq)
 	r.lost = true
 	next := r.s.NextUID
+	r.behindDamage(first.Records)
 	r.apply(own, 0)
 	r.s.Gaps = append(r.s.Gaps, UIDRange{next, ^UID(0)})
 	return 0

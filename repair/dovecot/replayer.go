@@ -135,6 +135,7 @@ func (r *replayer) fromIndex(x *Index) {
 		le.PutUint32(r.s.raw[28:], uint32(r.last+1))
 		le.PutUint32(r.s.raw[60:], 0) // nor can its place in the logs be believed
 	}
+	r.inGaps()
 	r.s.known = r.s.NextUID
 	if n := len(records); n > 0 && (x.NeedsFsck != "" || r.s.known <= records[n-1].UID) {
 		r.s.known = records[n-1].UID + 1
@@ -238,7 +239,10 @@ func (r *replayer) applyLog(l *Log, from int64) {
 		if r.strict && (rec.Recovered || !rec.Valid) {
 			break
 		}
-		r.lost = r.lost || rec.Recovered
+		if rec.Recovered && (i == 0 || !l.Records[i-1].Recovered) {
+			r.lost = true
+			r.behindDamage(l.Records[i:])
+		}
 		if rec.Valid {
 			r.rec = rec
 			r.record(rec)

@@ -302,6 +302,9 @@ func (r *replayer) extHeader(e *Ext, h HeaderEntry) {
 func (r *replayer) setValue(rec *LogRecord, e *Ext, uid UID, data []byte) {
 	m := r.find(uid)
 	if m == nil {
+		m = r.appendLost(e, uid)
+	}
+	if m == nil {
 		if uid == 0 || uid >= r.s.NextUID {
 			r.wrong("log-ext-uid", "%s of UID %d, where the next UID is %d", e.Name, uid, r.s.NextUID)
 		}

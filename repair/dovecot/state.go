@@ -55,6 +55,7 @@ type Record struct {
 	UID       UID
 	Flags     Flags
 	Suspect   bool // the base's record may be damaged behind its UID
+	Phantom   bool // nothing that is left in the index or the logs tells that the message exists, other evidence does
 	Recovered bool // the message's existence or something about it is told only behind damage in a log
 
 	gone   bool

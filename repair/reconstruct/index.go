@@ -2,6 +2,7 @@ package reconstruct
 
 import (
 	"io/fs"
+	"slices"
 	"time"
 
 	"dovemend/repair/dovecot"
@@ -26,11 +27,27 @@ func (s *State) readIndex(fsys fs.FS, m store.Mailbox) error {
 	if s.Layout == store.Maildir {
 		return nil
 	}
-	s.Messages = make([]Message, 0, len(state.Records))
-	for i := range state.Records {
-		s.Messages = append(s.Messages, s.indexed(&state.Records[i]))
-	}
+	s.listed()
 	return nil
+}
+
+// listed makes messages of the index's records.
+func (s *State) listed() {
+	s.Messages = make([]Message, 0, len(s.Index.Records))
+	for i := range s.Index.Records {
+		s.Messages = append(s.Messages, s.indexed(&s.Index.Records[i]))
+	}
+}
+
+// know has the index read again with messages that exist by other evidence: what remains in the logs may tell their flags.
+func (s *State) know(exist []dovecot.UID) {
+	if s.Sound || len(exist) == 0 {
+		return
+	}
+	slices.Sort(exist)
+	s.Index, _ = dovecot.ReplayKnowing(s.Files, exist)
+	s.NextUID = max(s.NextUID, s.Index.NextUID)
+	s.listed()
 }
 
 // indexed is a message as the index tells it.
@@ -41,6 +58,9 @@ func (s *State) indexed(r *dovecot.Record) Message {
 		by = ByDamaged
 	}
 	m.By = Told{Mailbox: by, UID: by, Flags: by}
+	if r.Phantom {
+		m.By.Mailbox, m.By.UID = ByFileName, ByFileName
+	}
 	if id, ok := s.Index.GUID(r); ok {
 		m.GUID = id
 	}

@@ -72,7 +72,7 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 	for i := range s.Messages {
 		r.flags(&s.Messages[i])
 	}
-	s.ascend()
+	s.sureNext()
 	return ctx.Err()
 }
 

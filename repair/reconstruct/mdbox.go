@@ -29,6 +29,7 @@ func (acct *Account) readMDBox(ctx context.Context, fsys fs.FS) error {
 	r := &reconciler{acct: acct, t: t, boxes: all}
 	r.reconcile()
 	for _, s := range all {
+		s.sureNext()
 		s.ascend()
 	}
 	return ctx.Err()

@@ -22,10 +22,7 @@ func (s *State) regain(list []*Stored) {
 	slices.SortStableFunc(list, func(a, b *Stored) int { return cmp.Compare(a.MapUID-1, b.MapUID-1) })
 	seen := s.allSeen(len(list))
 	fresh := s.fillGaps(list)
-	if s.noNextUID() {
-		s.UIDValidity = 0 // no UID may come twice under one UIDVALIDITY, and which were given is not known
-	}
-	s.NextUID = max(s.NextUID, 1)
+	s.sureNext()
 	for _, st := range list {
 		m := Message{By: Told{Mailbox: ByMap}}
 		if st.Refs < 1 {

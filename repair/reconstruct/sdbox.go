@@ -51,10 +51,21 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 			acct.Orphans = append(acct.Orphans, o)
 		}
 	}
+	gone := dovecot.ReadExpunged(s.Files)
+	var exist []dovecot.UID
+	for uid, f := range byUID {
+		if s.Index.Find(uid) == nil && f.found && !s.Index.Knew(uid) && !gone.UID(uid) {
+			exist = append(exist, uid)
+		}
+	}
+	s.know(exist)
 	kept := s.Messages[:0]
 	for _, m := range s.Messages {
 		f := byUID[m.UID]
 		delete(byUID, m.UID)
+		if m.By.Mailbox == ByFileName {
+			s.Regained++
+		}
 		switch {
 		case f != nil:
 			f.describe(&m, s)
@@ -68,7 +79,6 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		kept = append(kept, m)
 	}
 	s.Messages = kept
-	gone := dovecot.ReadExpunged(s.Files)
 	for uid, f := range byUID {
 		m := Message{UID: uid, By: Told{Mailbox: ByFileName, UID: ByFileName}}
 		f.describe(&m, s)
@@ -79,7 +89,7 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		}
 		s.Messages = append(s.Messages, m)
 	}
-	s.ascend()
+	s.sureNext()
 	return nil
 }
 
@@ -167,6 +177,7 @@ func (f *dboxFile) describe(m *Message, s *State) {
 	if !f.mtime.IsZero() {
 		m.Saved, m.By.Saved = f.mtime, ByFileTime // an sdbox file is written once
 	}
+	m.Body.Why = f.why
 	if f.found {
 		m.describe(m.File, &f.msg)
 	}

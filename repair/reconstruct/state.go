@@ -17,7 +17,7 @@ type State struct {
 	Layout      store.Layout
 	GUID        dovecot.GUID // the mailbox's own; zero where nothing tells it
 	UIDValidity uint32       // 0 where nothing tells it
-	NextUID     dovecot.UID  // 0 where nothing tells it
+	NextUID     dovecot.UID  // above every UID that was ever given, as far as can be told
 	ModSeq      uint64       // highest that is told; 0 where none is
 	Messages    []Message    // by UID; those without one at the end
 	Files       dovecot.Files
@@ -48,6 +48,32 @@ type State struct {
 	Matched int
 	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
 	Regained int
+
+	sure bool // NextUID is above every UID that may have been given
+}
+
+// Margins above the last UID that is known where nothing tells how many were given in all: a UID must never name two messages
+// under one UIDVALIDITY, because mail programs remember what they have seen by it.
+const (
+	someLost = 1 << 16 // the end of what was noted is lost
+	allLost  = 1 << 24 // nothing is known of the mailbox but its UIDVALIDITY
+)
+
+// sureNext raises the next UID above every UID that may have been given in the mailbox, once.
+func (s *State) sureNext() {
+	if s.sure {
+		return
+	}
+	s.sure = true
+	s.ascend()
+	s.NextUID = max(s.NextUID, 1)
+	switch {
+	case s.Sound || s.Layout == store.Maildir && s.UIDList || s.UIDValidity == 0:
+	case s.noNextUID() && s.NextUID < allLost:
+		s.NextUID = allLost
+	default:
+		s.NextUID = min(s.NextUID, ^dovecot.UID(0)-someLost) + someLost
+	}
 }
 
 // Unread is a file whose bytes the copy lacks although the host has it.
@@ -112,7 +138,7 @@ func (s *State) Breaks(m *Message) bool {
 	if s.Layout == store.Maildir {
 		return m.Body.Altered
 	}
-	return m.Body.Damage != 0
+	return m.Body.Damage != 0 || s.Layout == store.SDBox && m.File != "" && m.Body.File == "" && m.Body.Why == nil
 }
 
 // Place is where the storage of an mdbox account holds the message; nil where it does not.
