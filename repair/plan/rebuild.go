@@ -60,6 +60,18 @@ func (b *builder) group(mailbox string, temps map[store.RelPath]store.RelPath) e
 		b.p.Steps = append(b.p.Steps, Step{Op: OpRename, Path: m.From, To: m.To, Class: ClassMailboxFile, ToClass: ClassMailboxFile, Expect: expect(e), Why: m.Why})
 		dirs[parent(m.From)] = true
 	}
+	for _, t := range w.Times {
+		if t.Mailbox != mailbox {
+			continue
+		}
+		e, ok := b.at[t.From]
+		if !ok {
+			return &NoCopyError{Path: t.From, Why: "the snapshot does not hold it"}
+		}
+		b.p.Steps = append(b.p.Steps, Step{Op: OpSetAttr, Path: t.Path, Class: ClassMailboxFile, Expect: expect(e), Mode: e.Mode, MTime: t.MTime,
+			Why: "the time at which the message was received, as mail programs were told it"})
+		dirs[parent(t.Path)] = true
+	}
 	takes := slices.DeleteFunc(slices.Clone(w.Take), func(t rebuild.TakeOut) bool { return t.Mailbox != mailbox })
 	slices.SortStableFunc(takes, func(x, y rebuild.TakeOut) int { return takeOrder(x.Path, y.Path) })
 	for _, t := range takes {

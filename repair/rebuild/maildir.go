@@ -38,6 +38,9 @@ func (b *builder) maildir(ctx context.Context, x *box) error {
 		if s.Breaks(m) {
 			b.rename(x, &kept, names)
 		}
+		if m.By.Received == reconstruct.ByCache {
+			b.w.Times = append(b.w.Times, NewTime{Path: kept.File, From: m.File, MTime: m.Received, Mailbox: x.Mailbox.Name})
+		}
 		if m.UID == 0 {
 			fresh = append(fresh, &kept)
 			continue

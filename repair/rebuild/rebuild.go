@@ -50,6 +50,14 @@ type Move struct {
 	Why      string
 }
 
+// NewTime is a file that gets another time: that of a Maildir's message says when it was received.
+type NewTime struct {
+	Path    store.RelPath // after moves
+	From    store.RelPath // before them
+	MTime   time.Time
+	Mailbox string
+}
+
 // TakeOut is a file that a new one replaces, or that is in the way.
 type TakeOut struct {
 	Path    store.RelPath
@@ -93,6 +101,7 @@ type Box struct {
 type Work struct {
 	Put   []NewFile
 	Move  []Move
+	Times []NewTime
 	Take  []TakeOut
 	Boxes []Box
 	Notes []string

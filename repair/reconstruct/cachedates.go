@@ -40,6 +40,28 @@ func (s *State) datesFromCache(fsys fs.FS) error {
 	return nil
 }
 
+// cachedDates gives messages of a Maildir the received date that mail programs were told of: the time of a file changes when
+// somebody writes to it.
+func (r *maildirReader) cachedDates() error {
+	c, err := r.readCache(r.fsys)
+	if c == nil || err != nil {
+		return err
+	}
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		rec := r.Index.Find(m.UID)
+		if m.UID == 0 || rec == nil {
+			continue
+		}
+		v := r.cacheOf(c, rec)["date.received"]
+		if len(v) != 4 || number(v) == 0 || int64(number(v)) == m.Received.Unix() {
+			continue
+		}
+		m.Received, m.By.Received = time.Unix(int64(number(v)), 0).UTC(), ByCache
+	}
+	return nil
+}
+
 // readCache reads the cache; nil where there is none that belongs to the index.
 func (s *State) readCache(fsys fs.FS) (*dovecot.Cache, error) {
 	b, err := s.read(fsys, join(s.Mailbox, "dovecot.index.cache"), maxCache)

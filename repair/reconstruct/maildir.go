@@ -69,6 +69,9 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 	}
 	r.nameKeywords()
 	s.KeywordNames = *r.names
+	if err := r.cachedDates(); err != nil {
+		return err
+	}
 	for i := range s.Messages {
 		r.flags(&s.Messages[i])
 	}
