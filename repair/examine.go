@@ -11,30 +11,20 @@ import (
 	"dovemend/repair/rundir"
 )
 
-// Examine says what is known of each mailbox, from the snapshot alone.
-func (r *Run) Examine(ctx context.Context) ([]Diagnosis, error) {
+// Examine says what is known of each mailbox, and of what they share, from the snapshot alone.
+func (r *Run) Examine(ctx context.Context) (*Checked, error) {
 	if err := r.examine(ctx); err != nil {
 		return nil, err
 	}
-	copied := r.account
-	copied.Root = "/" // in the copy, names begin at the mail root
-	var all []Diagnosis
+	c := &Checked{Account: r.shared}
 	for _, rep := range r.reports {
-		s, c := rep.State, rep.State.Counts()
-		d := Diagnosis{Mailbox: s.Mailbox, Messages: c.Messages, Seen: c.Seen, Flagged: c.Flagged, Keywords: s.Keywords(),
-			UIDValidity: s.UIDValidity, UIDNext: uint32(s.NextUID), Findings: rep.Findings}
-		files, err := copied.OwnFiles(ctx, r.snap.FS(), s.Mailbox)
+		d, err := diagnosis(ctx, r.snap.FS(), r.account, rep)
 		if err != nil {
-			return nil, fmt.Errorf("measure the copy of %s: %w", s.Mailbox.Dir, err)
+			return nil, err
 		}
-		for _, f := range files {
-			if e, ok := r.snap.Entry(f); ok {
-				d.Bytes += e.Size
-			}
-		}
-		all = append(all, d)
+		c.Mailboxes = append(c.Mailboxes, d)
 	}
-	return all, nil
+	return c, nil
 }
 
 func (r *Run) examine(ctx context.Context) error {
@@ -55,6 +45,7 @@ func (r *Run) examine(ctx context.Context) error {
 		}
 		r.reports = append(r.reports, rep)
 	}
+	r.shared = check.Account(fsys, r.acct)
 	return nil
 }
 
@@ -99,7 +90,7 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 			}
 		}
 	}
-	recommend(offers, r.reports)
+	recommend(offers, r.reports, r.shared)
 	return offers, nil
 }
 
@@ -155,7 +146,7 @@ func (r *Run) Plan(ctx context.Context, remedy plan.Remedy) (*plan.Plan, error) 
 			return nil, err
 		}
 	}
-	p, err := r.build(ctx, remedy, asked == plan.Rebuild && !together(r.reports).rebuild)
+	p, err := r.build(ctx, remedy, asked == plan.Rebuild && !together(r.reports, r.shared).rebuild)
 	if p == nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (r *Run) rebuilt(ctx context.Context, force bool) (*rebuild.Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := rebuild.Build(ctx, rebuild.Input{FS: r.snap.FS(), Account: r.acct, Reports: r.reports, Now: time.Now(), Force: force, Out: out})
+	w, err := rebuild.Build(ctx, rebuild.Input{FS: r.snap.FS(), Account: r.acct, Reports: r.reports, Shared: r.shared, Now: time.Now(), Force: force, Out: out})
 	if err = errors.Join(err, out.Close()); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (r *Run) openBlobs(e *apply.Executor) (func(), error) {
 // choose picks the remedy of "auto": the one that is recommended. Where nothing above a note was found, that is a rebuild with
 // nothing to do.
 func (r *Run) choose(ctx context.Context) (plan.Remedy, string, error) {
-	if w := together(r.reports); !w.found {
+	if w := together(r.reports, r.shared); !w.found {
 		return plan.Rebuild, "nothing wrong was found: nothing is done", nil
 	}
 	offers, err := r.Offers(ctx)

@@ -20,8 +20,13 @@ type whole struct {
 	allBroken bool // every message of every mailbox is damaged itself, and clearing takes the damage away
 }
 
-func together(reports []*check.Report) whole {
+func together(reports []*check.Report, shared []check.Finding) whole {
 	w := whole{allBroken: len(reports) > 0}
+	for _, f := range shared {
+		if f.Severity != check.Note && f.Cure != check.CureNone { // what no remedy cures is no reason for one
+			w.found, w.other, w.rebuild = true, true, w.rebuild || f.Cure == check.CureRebuild
+		}
+	}
 	for _, r := range reports {
 		for _, f := range r.Findings {
 			if f.Severity == check.Note {
@@ -44,8 +49,8 @@ func together(reports []*check.Report) whole {
 // recommend marks the least destructive remedy that cures what was found, and says why the others are not it. A remedy
 // that leaves a mailbox worse than doing nothing is never recommended; then none may be. Where nothing was found, it is the
 // one that cannot harm.
-func recommend(offers []Offer, reports []*check.Report) {
-	w := together(reports)
+func recommend(offers []Offer, reports []*check.Report, shared []check.Finding) {
+	w := together(reports, shared)
 	w.rebuild = w.rebuild && slices.ContainsFunc(offers, func(o Offer) bool { return o.Remedy == plan.Rebuild && o.Refused == "" })
 	for i := range offers {
 		o := &offers[i]

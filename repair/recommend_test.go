@@ -51,7 +51,7 @@ func TestRecommendation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			offers := []Offer{{Remedy: plan.DropCache}, {Remedy: plan.DropIndex}, {Remedy: plan.Clear, Costs: []plan.Cost{{Loss: plan.LossMessages}}}}
-			recommend(offers, c.reports)
+			recommend(offers, c.reports, nil)
 			got := plan.Remedy("")
 			for _, o := range offers {
 				if o.Recommended && got != "" {
@@ -73,7 +73,7 @@ func TestRecommendation(t *testing.T) {
 
 func TestRecommendationTellsToKeepTheCopyWhereNothingHelps(t *testing.T) {
 	offers := []Offer{{Remedy: plan.DropCache}, {Remedy: plan.DropIndex}, {Remedy: plan.Clear}}
-	recommend(offers, []*check.Report{reportOf(store.MDBox, check.Outcome{}, check.Outcome{Gone: 4}, 0, check.Finding{Severity: check.Broken})})
+	recommend(offers, []*check.Report{reportOf(store.MDBox, check.Outcome{}, check.Outcome{Gone: 4}, 0, check.Finding{Severity: check.Broken})}, nil)
 	if why := offers[1].Why; !strings.Contains(why, "lose more than doing nothing") || !strings.Contains(why, "Keep the copy") {
 		t.Errorf("drop-index: %s", why)
 	}
@@ -81,7 +81,7 @@ func TestRecommendationTellsToKeepTheCopyWhereNothingHelps(t *testing.T) {
 
 func TestRefusedRemediesAreNotRecommended(t *testing.T) {
 	offers := []Offer{{Remedy: plan.DropCache, Refused: "there is nothing for it to do"}, {Remedy: plan.DropIndex, Refused: "no copy"}}
-	recommend(offers, []*check.Report{reportOf(store.Maildir, check.Outcome{Gone: 4}, check.Outcome{}, 0, check.Finding{Severity: check.Broken, Cure: check.CureDropIndex})})
+	recommend(offers, []*check.Report{reportOf(store.Maildir, check.Outcome{Gone: 4}, check.Outcome{}, 0, check.Finding{Severity: check.Broken, Cure: check.CureDropIndex})}, nil)
 	for _, o := range offers {
 		if o.Recommended || o.Why != "" {
 			t.Errorf("%+v", o)

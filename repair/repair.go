@@ -96,6 +96,7 @@ type Verification struct {
 	IMAP      string   // how it was looked at over IMAP: "preauth", "tls", …, "" not at all
 	IMAPNot   string   // why not
 	Boxes     []BoxVerdict
+	Again     bool // what could not be read can be read now: another run finds what it needs
 	OK        bool
 }
 

@@ -38,8 +38,9 @@ type Run struct {
 	snap     *snapshot.Snapshot
 	acct     *reconstruct.Account
 	reports  []*check.Report
-	work     *rebuild.Work // what a rebuild has made, in the run's folder
-	forced   bool          // of all mailboxes, healthy ones too
+	shared   []check.Finding // what concerns the account as a whole
+	work     *rebuild.Work   // what a rebuild has made, in the run's folder
+	forced   bool            // of all mailboxes, healthy ones too
 	plan     *plan.Plan
 	changed  bool // something on the host may have been changed by this process
 	remedy   plan.Remedy

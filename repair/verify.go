@@ -121,6 +121,9 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
 	names := r.toLookAt(v)
 	if len(names) == 0 {
 		v.IMAPNot = "the damage is still there, and a look would make Dovecot change the mailbox"
+		if v.Again {
+			v.IMAPNot = "the files are to be looked at first"
+		}
 		return nil
 	}
 	if !r.s.o.IMAP.Off {
@@ -194,6 +197,12 @@ func (r *Run) toLookAt(v *Verification) []string {
 			v.OK = false
 			v.Boxes = append(v.Boxes, BoxVerdict{Mailbox: m.Name, Messages: -1, Expected: -1,
 				Problems: []string{fmt.Sprintf("the damage that was found is still there: %s does not mend it. It was not looked at over IMAP, because a look would make Dovecot change it", r.plan.Remedy)}})
+			continue
+		}
+		if i >= 0 && r.plan.Promise[i].Again {
+			v.Again = true
+			v.Boxes = append(v.Boxes, BoxVerdict{Mailbox: m.Name, Messages: -1, Expected: -1, OK: true,
+				Notes: []string{"its files can be read now, and were not looked at yet; nor was it looked at over IMAP, because a look would make Dovecot change what may be damaged"}})
 			continue
 		}
 		names = append(names, m.Name)

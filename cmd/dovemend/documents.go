@@ -11,6 +11,7 @@ type repairDocument struct {
 	Of           string                `json:"of,omitempty"` // undo: the run that is taken back
 	Snapshot     *snapshotDocument     `json:"snapshot,omitempty"`
 	Found        []diagnosisDocument   `json:"found,omitempty"`
+	Shared       []findingDocument     `json:"shared,omitempty"` // what concerns the account as a whole
 	Plan         *planDocument         `json:"plan,omitempty"`
 	Applied      bool                  `json:"applied"`
 	Verification *verificationDocument `json:"verification,omitempty"`
@@ -85,16 +86,21 @@ func describeDiagnoses(all []repair.Diagnosis) []diagnosisDocument {
 	out := []diagnosisDocument{}
 	for _, d := range all {
 		x := diagnosisDocument{Mailbox: d.Mailbox.Name, Messages: unlessUnknown(d.Messages), Seen: d.Seen, Flagged: d.Flagged,
-			Keywords: d.Keywords, UIDValidity: d.UIDValidity, UIDNext: d.UIDNext, Bytes: d.Bytes, Findings: []findingDocument{}}
-		for _, f := range d.Findings {
-			fd := findingDocument{Severity: string(f.Severity), Rule: f.Rule, File: string(f.File), Text: f.Text,
-				Effect: f.Effect, Cure: string(f.Cure), Advice: f.Advice}
-			if f.Offset >= 0 {
-				fd.Offset = &f.Offset
-			}
-			x.Findings = append(x.Findings, fd)
-		}
+			Keywords: d.Keywords, UIDValidity: d.UIDValidity, UIDNext: d.UIDNext, Bytes: d.Bytes, Findings: describeFindings(d.Findings)}
 		out = append(out, x)
+	}
+	return out
+}
+
+func describeFindings(all []repair.Finding) []findingDocument {
+	out := []findingDocument{}
+	for _, f := range all {
+		fd := findingDocument{Severity: string(f.Severity), Rule: f.Rule, File: string(f.File), Text: f.Text,
+			Effect: f.Effect, Cure: string(f.Cure), Advice: f.Advice}
+		if f.Offset >= 0 {
+			fd.Offset = &f.Offset
+		}
+		out = append(out, fd)
 	}
 	return out
 }

@@ -41,7 +41,7 @@ type job interface {
 	ID() string
 	Folder() string
 	Snapshot(ctx context.Context) (copied, error)
-	Examine(ctx context.Context) ([]repair.Diagnosis, error)
+	Examine(ctx context.Context) (*repair.Checked, error)
 	Accept(losses []plan.Loss, confirm []string)
 	SetAside(aside bool)
 	Offers(ctx context.Context) ([]repair.Offer, error)

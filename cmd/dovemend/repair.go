@@ -58,14 +58,15 @@ func doRepair(k *call) error {
 		return err
 	}
 	doc.Snapshot = describeSnapshot(m)
-	diagnoses, err := r.Examine(k.ctx())
+	found, err := r.Examine(k.ctx())
 	if err != nil {
 		return err
 	}
-	doc.Found = describeDiagnoses(diagnoses)
+	doc.Found, doc.Shared = describeDiagnoses(found.Mailboxes), describeFindings(found.Account)
 	k.progress.Done()
 	if !k.quiet {
-		ui.PrintDiagnoses(k.out(), diagnoses)
+		ui.PrintDiagnoses(k.out(), found.Mailboxes)
+		ui.PrintShared(k.out(), found.Account)
 		k.say("")
 	}
 	p, err := r.Plan(k.ctx(), k.opts.Remedy)
@@ -104,6 +105,9 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return &unseenError{run: r.ID(), err: err}
 	}
 	k.sayUndo(r.ID())
+	if v.OK && v.Again {
+		return &endError{exitFindings, "what could not be read can be read now; the mailbox itself is still to be examined", "the same command again"}
+	}
 	if !v.OK {
 		return &endError{exitMissing, "applied, but the mailbox is not as promised", doc.Undo}
 	}

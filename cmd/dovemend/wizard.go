@@ -124,7 +124,7 @@ func (w *wizard) copy(r job) error {
 		w.tell("could not be read, and is not in the copy: %s", ui.Safe(f))
 	}
 	if len(d.Unreadable) > 0 {
-		return &endError{exitError, "the copy is not complete, so nothing is changed", "look at the modes of these files on the host, then: dovemend wizard"}
+		w.tell("What is not in the copy is not changed either, but that it may get its permissions back.")
 	}
 	return nil
 }
@@ -136,10 +136,11 @@ func (w *wizard) treat(r job) error {
 	if err != nil {
 		return err
 	}
-	w.doc.Found = describeDiagnoses(found)
+	w.doc.Found, w.doc.Shared = describeDiagnoses(found.Mailboxes), describeFindings(found.Account)
 	w.progress.Done()
 	w.tell("\nWhat the copy shows:")
-	ui.PrintDiagnoses(w.tty, found)
+	ui.PrintDiagnoses(w.tty, found.Mailboxes)
+	ui.PrintShared(w.tty, found.Account)
 	offers, err := r.Offers(w.ctx())
 	if err != nil {
 		return err

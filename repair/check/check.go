@@ -46,6 +46,7 @@ func Examine(ctx context.Context, fsys fs.FS, acct *reconstruct.Account, s *reco
 	}
 	x.NoIndex = x.outcome(x.without, then, false)
 	x.unread()
+	x.access()
 	x.index()
 	x.membership()
 	if err := x.cache(); err != nil {

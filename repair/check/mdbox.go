@@ -20,7 +20,6 @@ func (x *examiner) mdbox() {
 	if !t.Copied {
 		return
 	}
-	x.mapIndex()
 	var b batch
 	lost := map[uint32]int{}
 	unmapped, nowhere := 0, 0
@@ -46,6 +45,10 @@ func (x *examiner) mdbox() {
 	if unmapped > 0 && t.Found {
 		x.find(Finding{Severity: Broken, Rule: "map-lost", File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew,
 			Text: fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of this mailbox", plural(unmapped, "message", "messages"))})
+	}
+	if v, ok := x.State.Index.MapUIDValidity(); ok && v != 0 && t.Map.UIDValidity != 0 && v != t.Map.UIDValidity && len(x.State.Messages) > 0 {
+		x.find(Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew,
+			Rule: "map-uidvalidity", Text: "this mailbox was made for another map index than the one in storage/"})
 	}
 	x.lostMessages(lost, nowhere)
 	x.storageFiles()
@@ -96,57 +99,4 @@ func (x *examiner) storageFiles() {
 				Cure:   CureRebuild, Advice: "rebuild writes the head of the file anew; all messages in it are kept as they are"})
 		}
 	}
-}
-
-// mapIndex tells what is wrong with the map index.
-func (x *examiner) mapIndex() {
-	t := x.State.Storage
-	f := Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew}
-	for _, u := range t.Unread {
-		x.find(Finding{Severity: Broken, Rule: "unreadable", File: u.File, Offset: -1, Text: "this file could not be copied",
-			Effect: "Dovecot, which runs under the same user, cannot read it either: reading mail fails", Advice: chmod})
-	}
-	if !t.Found {
-		if len(x.State.Messages) > 0 && len(t.Unread) == 0 {
-			f.Rule, f.Text = "map-missing", "the map index, which tells where in storage/ each message is, is gone"
-			x.find(f)
-		}
-		return
-	}
-	var files []string
-	first, more := map[string]dovecot.Fault{}, map[string]int{}
-	for _, fault := range t.Faults {
-		if _, ok := first[fault.File]; ok {
-			more[fault.File]++
-			continue
-		}
-		first[fault.File] = fault
-		files = append(files, fault.File)
-	}
-	for _, which := range files {
-		fault := first[which]
-		f := f
-		f.File, f.Rule, f.Offset = mapName(which), "map-"+fault.Rule, fault.Offset
-		f.Text = "the map index, which tells where in storage/ each message is, is damaged " + detail(fault.Detail, more[which])
-		if which == "backup" || t.Sound && t.Verdict == dovecot.VerdictSame {
-			f.Severity, f.Effect, f.Advice, f.Cure = Note, "none that anybody sees", "", CureNone
-		}
-		x.find(f)
-	}
-	if v, ok := x.State.Index.MapUIDValidity(); ok && v != 0 && t.Map.UIDValidity != 0 && v != t.Map.UIDValidity && len(x.State.Messages) > 0 {
-		f.Rule, f.Text = "map-uidvalidity", "this mailbox was made for another map index than the one in storage/"
-		x.find(f)
-	}
-}
-
-func mapName(which string) store.RelPath {
-	switch which {
-	case "log":
-		return reconstruct.MapFile + ".log"
-	case "log2":
-		return reconstruct.MapFile + ".log.2"
-	case "backup":
-		return reconstruct.MapFile + ".backup"
-	}
-	return reconstruct.MapFile
 }

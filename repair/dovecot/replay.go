@@ -219,6 +219,9 @@ func (r *replayer) chain(base Base) int {
 		}
 		return 0
 	}
+	if len(own) == 0 && at.Offset == 0 { // written anew, and not opened since: no log was ever beside it
+		return 2
+	}
 	if len(own) == 0 {
 		r.fs.file = string(base)
 		r.fs.add(60, "log-missing", "the base was written at log %d offset %d, and no log from there on exists", at.Seq, at.Offset)

@@ -79,6 +79,7 @@ type promiseJSON struct {
 	Flags       bool            `json:"flags"`
 	UIDs        bool            `json:"uids"`
 	UIDValidity uint32          `json:"uidvalidity,omitempty"`
+	Again       bool            `json:"again,omitempty"`
 	LeftOut     []uint32        `json:"left_out,omitempty"`
 	Gone        []pathtext.Path `json:"gone,omitempty"`
 	Kept        []pathtext.Path `json:"kept,omitempty"`
@@ -86,7 +87,7 @@ type promiseJSON struct {
 
 // MarshalJSON writes the promise with paths that survive.
 func (p Promise) MarshalJSON() ([]byte, error) {
-	return json.Marshal(promiseJSON{pathtext.Path(p.Mailbox), p.Messages, p.Flags, p.UIDs, p.UIDValidity, p.LeftOut, pathtext.Of(p.Gone), pathtext.Of(p.Kept)})
+	return json.Marshal(promiseJSON{pathtext.Path(p.Mailbox), p.Messages, p.Flags, p.UIDs, p.UIDValidity, p.Again, p.LeftOut, pathtext.Of(p.Gone), pathtext.Of(p.Kept)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -95,7 +96,7 @@ func (p *Promise) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*p = Promise{string(j.Mailbox), j.Messages, j.Flags, j.UIDs, j.UIDValidity, j.LeftOut, pathtext.To[store.RelPath](j.Gone), pathtext.To[store.RelPath](j.Kept)}
+	*p = Promise{string(j.Mailbox), j.Messages, j.Flags, j.UIDs, j.UIDValidity, j.Again, j.LeftOut, pathtext.To[store.RelPath](j.Gone), pathtext.To[store.RelPath](j.Kept)}
 	return nil
 }
 

@@ -130,6 +130,7 @@ type Promise struct {
 	Flags       bool            // flags and keywords must be as before
 	UIDs        bool            // UIDs and UIDVALIDITY must be as before
 	UIDValidity uint32          // what UIDVALIDITY must be; 0: as before
+	Again       bool            // the plan only makes it possible to look: what the mailbox needs is found by another run
 	LeftOut     []uint32        // UIDs of messages that are moved out of the mailbox
 	Gone        []store.RelPath // must not exist, or be new
 	Kept        []store.RelPath // must be byte for byte as in the snapshot (of clients' own changes: told, not failed)

@@ -60,6 +60,16 @@ func (b *builder) group(mailbox string, temps map[store.RelPath]store.RelPath) e
 		b.p.Steps = append(b.p.Steps, Step{Op: OpRename, Path: m.From, To: m.To, Class: ClassMailboxFile, ToClass: ClassMailboxFile, Expect: expect(e), Why: m.Why})
 		dirs[parent(m.From)] = true
 	}
+	for _, m := range w.Modes {
+		e, ok := b.at[m.Path]
+		if m.Mailbox != mailbox || !ok || slices.ContainsFunc(b.p.Steps, func(s Step) bool { return s.Op == OpSetAttr && s.Path == m.Path }) {
+			continue
+		}
+		x := expect(e)
+		x.SHA256, x.MTime = "", e.MTime
+		b.p.Steps = append(b.p.Steps, Step{Op: OpSetAttr, Path: m.Path, Class: classOf(m.Path), Expect: x, Mode: m.Mode, Why: "it gets its permissions back: its owner may not read it"})
+		dirs[parent(m.Path)] = true
+	}
 	for _, t := range w.Times {
 		if t.Mailbox != mailbox {
 			continue
@@ -148,6 +158,9 @@ func (b *builder) rebuilt(x rebuild.Box) {
 	case rebuild.Nothing:
 		promise.UIDValidity = 0
 		b.note("in %s nothing wrong was found that a rebuild would mend: it is left as it is", name)
+	case rebuild.Access:
+		promise = Promise{Mailbox: x.Mailbox.Name, Messages: -1, Again: true}
+		b.note("in %s files could not be copied because their owner may not read them. They get their permissions back, and nothing else is done: after that, the same command looks what is in them", name)
 	case rebuild.Cache:
 		b.note("in %s only the cache is damaged", name)
 	case rebuild.ByFlag:

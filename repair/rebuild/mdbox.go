@@ -2,7 +2,10 @@ package rebuild
 
 import (
 	"context"
+	"slices"
+	"strings"
 
+	"dovemend/repair/check"
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 )
@@ -11,7 +14,7 @@ import (
 // does not tell what is there, or what the mailboxes will refer to.
 func (b *builder) storage(ctx context.Context) error {
 	t := b.Account.Storage
-	if !t.Copied || !b.any(Exact) {
+	if !t.Copied || !b.any(Exact) && !b.sharedNeeds() {
 		return nil
 	}
 	f := &files{b: b, t: t, fate: map[*reconstruct.Stored]string{}}
@@ -38,6 +41,11 @@ func (b *builder) storage(ctx context.Context) error {
 		x.Messages = len(x.keep)
 	}
 	return b.mapIndex(f)
+}
+
+// sharedNeeds reports whether what the mailboxes share has to be rebuilt.
+func (b *builder) sharedNeeds() bool {
+	return slices.ContainsFunc(b.Shared, func(f check.Finding) bool { return f.Cure == check.CureRebuild && strings.HasPrefix(f.Rule, "map-") })
 }
 
 // any reports whether a mailbox is to be rebuilt in this way.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"dovemend/repair/check"
@@ -26,6 +27,7 @@ type Input struct {
 	FS      fs.FS // the copy
 	Account *reconstruct.Account
 	Reports []*check.Report // of Account.Boxes, in their order
+	Shared  []check.Finding // what concerns the account as a whole
 	Now     time.Time
 	Force   bool // rebuild the mailboxes in which nothing wrong was found too
 	Out     Output
@@ -58,6 +60,13 @@ type NewTime struct {
 	Mailbox string
 }
 
+// NewMode is a file that gets its permissions back.
+type NewMode struct {
+	Path    store.RelPath
+	Mode    fs.FileMode
+	Mailbox string
+}
+
 // TakeOut is a file that a new one replaces, or that is in the way.
 type TakeOut struct {
 	Path    store.RelPath
@@ -78,6 +87,7 @@ type How string
 // The ways.
 const (
 	Nothing How = "nothing" // nothing wrong was found that it could mend
+	Access  How = "access"  // files that could not be read get their permissions back; what they hold is not known yet
 	Cache   How = "cache"   // only the cache is removed
 	Exact   How = "exact"   // its list of messages is written anew, and proven to say what is known
 	ByFlag  How = "by flag" // its list is written with the mark on which Dovecot rebuilds it from the storage, by its own rules
@@ -102,6 +112,7 @@ type Work struct {
 	Put   []NewFile
 	Move  []Move
 	Times []NewTime
+	Modes []NewMode
 	Take  []TakeOut
 	Boxes []Box
 	Notes []string
@@ -155,12 +166,43 @@ func Build(ctx context.Context, in Input) (*Work, error) {
 // how decides what a mailbox needs.
 func (b *builder) how(x *box) How {
 	switch {
+	case len(b.locked(x.s)) > 0:
+		return Access
 	case x.rep.Needs(check.CureRebuild) || b.Force:
 		return Exact
 	case x.rep.Needs(check.CureCache):
 		return Cache
 	}
 	return Nothing
+}
+
+// locked lists the mailbox's files that the copy lacks because their owner may not read them.
+func (b *builder) locked(s *reconstruct.State) []NewMode {
+	var list []NewMode
+	unread := s.Unread
+	if s.Storage != nil {
+		unread = append(slices.Clone(unread), s.Storage.Unread...)
+		for _, f := range s.Storage.Files {
+			if f.Why != nil {
+				unread = append(unread, reconstruct.Unread{File: f.Name})
+			}
+		}
+	}
+	for i := range s.Messages {
+		if s.Messages[i].Body.Why != nil {
+			unread = append(unread, reconstruct.Unread{File: s.Messages[i].File})
+		}
+	}
+	for _, u := range unread {
+		info, err := fs.Lstat(b.FS, string(u.File))
+		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o600 == 0o600 {
+			continue
+		}
+		if !slices.ContainsFunc(list, func(m NewMode) bool { return m.Path == u.File }) {
+			list = append(list, NewMode{u.File, info.Mode().Perm() | 0o600, s.Mailbox.Name})
+		}
+	}
+	return list
 }
 
 // shared does what concerns all mailboxes: for mdbox its storage.
@@ -175,6 +217,10 @@ func (b *builder) mailbox(ctx context.Context, x *box) error {
 	switch {
 	case x.How == Nothing:
 		x.Messages = x.s.Counts().Messages
+		return nil
+	case x.How == Access:
+		x.Messages = -1
+		b.w.Modes = append(b.w.Modes, b.locked(x.s)...)
 		return nil
 	case x.How == Cache:
 		x.Messages = x.s.Counts().Messages

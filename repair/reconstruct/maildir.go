@@ -117,7 +117,7 @@ func (r *maildirReader) readUIDList(file string, b []byte) {
 	list, faults := dovecot.ParseUIDList(b)
 	r.blame(file, faults)
 	r.ListedValidity = list.UIDValidity
-	if list.UIDValidity != 0 && !(r.Sound && r.Names.Known && r.Names.UIDValidity == r.UIDValidity) {
+	if list.UIDValidity != 0 && !(r.UIDValidity != 0 && r.Sound && r.Names.Known && r.Names.UIDValidity == r.UIDValidity) {
 		r.UIDValidity = list.UIDValidity // the uidlist wins over the index, but not over the index and the list index together
 	}
 	r.NextUID = max(list.NextUID, r.NextUID)

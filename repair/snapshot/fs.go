@@ -208,6 +208,12 @@ func notCopied(e Entry) error {
 	return fmt.Errorf("%w: not a regular file", ErrNotCopied)
 }
 
+// Owner is who owned a file on the host, as its [fs.FileInfo] tells by Sys; -1 where the host did not say.
+type Owner struct{ UID, GID int }
+
+// Owned gives user and group.
+func (o Owner) Owned() (uid, gid int) { return o.UID, o.GID }
+
 // info shows an entry as the host had it.
 type info struct {
 	e    Entry
@@ -219,7 +225,7 @@ func (i info) Size() int64        { return i.e.Size }
 func (i info) Mode() fs.FileMode  { return i.e.Type | i.e.Mode }
 func (i info) ModTime() time.Time { return i.e.MTime }
 func (i info) IsDir() bool        { return i.e.Type == fs.ModeDir }
-func (i info) Sys() any           { return nil }
+func (i info) Sys() any           { return Owner{i.e.UID, i.e.GID} }
 
 type openFile struct {
 	*os.File

@@ -32,6 +32,20 @@ func PrintDiagnoses(w io.Writer, all []repair.Diagnosis) {
 	}
 }
 
+// PrintShared writes what concerns the account as a whole.
+func PrintShared(w io.Writer, all []repair.Finding) {
+	if len(all) == 0 {
+		return
+	}
+	say := func(format string, args ...any) { Say(w, format, args...) }
+	say("The account as a whole:")
+	for rest := all; len(rest) > 0; {
+		n := alike(rest)
+		printFindings(say, rest[:n])
+		rest = rest[n:]
+	}
+}
+
 // alike is how many of the findings, from the first on, are the same thing seen at several places of one file.
 func alike(f []repair.Finding) int {
 	n := 1

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
+	"dovemend/repair/check"
+)
+
+type checkDocument struct {
+	runDocument
+	From     string              `json:"from,omitempty"` // the copy that was looked at, where it was not made now
+	Snapshot *snapshotDocument   `json:"snapshot,omitempty"`
+	Found    []diagnosisDocument `json:"found,omitempty"`
+	Shared   []findingDocument   `json:"shared,omitempty"` // what concerns the account as a whole
+}
+
+func (p *program) check() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "say what is wrong with mailboxes, and change nothing anywhere",
+		Description: "Copies the mailboxes as backup does and examines the copy; with --run or --from it examines a\n" +
+			"copy that is there already and reaches no host. Each finding says what is wrong in which file,\n" +
+			"what you see because of it, and what cures it.\n\n" +
+			"--from takes the folder of a run, or a copy made by any other tool: an account's mail root, or a\n" +
+			"folder above it. Without --mailbox, every mailbox of such a copy is examined.\n\n" +
+			"Exit codes: 0 nothing is wrong (notes aside); 1 error; 2 usage; 3 something is wrong; 5 login or\n" +
+			"host key; 130 interrupted.",
+		Flags: join([]cli.Flag{
+			&cli.StringFlag{Name: "from", Usage: "`DIR` examine this copy instead of making one"},
+			runFlag("`ID` examine the copy of this run (see dovemend runs), or latest"),
+		}, hostFlags(), accountFlags(), mailboxFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		Action: p.verb("check", doCheck),
+	}
+}
+
+func doCheck(k *call) error {
+	doc := &checkDocument{}
+	k.doc = doc
+	found, err := k.lookAt(doc)
+	if err != nil {
+		return err
+	}
+	doc.Found, doc.Shared = describeDiagnoses(found.Mailboxes), describeFindings(found.Account)
+	k.progress.Done()
+	ui.PrintDiagnoses(k.out(), found.Mailboxes)
+	ui.PrintShared(k.out(), found.Account)
+	if found.Worst() == check.Note {
+		k.say("Nothing is wrong with %s, as far as the files tell.", ui.Count(len(found.Mailboxes), "mailbox"))
+		return nil
+	}
+	return &endError{exitFindings, "something is wrong; nothing was changed", k.afterCheck(doc)}
+}
+
+// afterCheck is the command that plans the repair of what was found.
+func (k *call) afterCheck(doc *checkDocument) string {
+	if doc.From != "" {
+		return "dovemend repair --host … --remedy auto, which plans the repair and changes nothing without --apply"
+	}
+	args := append([]string{"dovemend", "repair", "--host", k.opts.Remote.Target}, k.reachArgs()...)
+	args = append(args, k.asGiven("account", "mail-root")...)
+	if k.opts.All {
+		args = append(args, "--all-mailboxes")
+	}
+	for _, m := range k.opts.Mailboxes {
+		args = append(args, "--mailbox", m)
+	}
+	return ui.Command(append(append(args, "--remedy", "auto"), k.stateArgs()...)...) + ", which plans the repair and changes nothing without --apply"
+}
+
+// lookAt examines a copy: one that is there, or one made now.
+func (k *call) lookAt(doc *checkDocument) (*repair.Checked, error) {
+	local, err := k.localCopy()
+	if err != nil {
+		return nil, err
+	}
+	if local != nil {
+		k.after = append(k.after, local.Close)
+		doc.From, doc.Account, doc.Layout = local.Where, local.Account.Address, string(local.Account.Layout)
+		boxes, err := local.Choose(k.opts.Mailboxes)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range boxes {
+			doc.Mailboxes = append(doc.Mailboxes, m.Name)
+		}
+		return local.Check(k.ctx(), boxes, k.progress)
+	}
+	if err := k.connect(k.ctx()); err != nil {
+		return nil, err
+	}
+	r, err := k.begin("backup", &doc.runDocument)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.Snapshot(k.ctx())
+	if err != nil {
+		return nil, err
+	}
+	doc.Snapshot = describeSnapshot(m)
+	return r.Examine(k.ctx())
+}
+
+// localCopy opens the copy that --run or --from names; nil where neither is given.
+func (k *call) localCopy() (*repair.Local, error) {
+	run, from := k.String("run"), k.String("from")
+	switch {
+	case k.IsSet("run") && k.IsSet("from"):
+		return nil, &usageError{text: "--run and --from exclude each other: both name a copy"}
+	case (run != "" || from != "") && k.opts.Remote.Target != "" && k.IsSet("host"):
+		return nil, &usageError{text: "--host names a host, and --run or --from a copy on this machine: one of them"}
+	case k.IsSet("from") && from == "", k.IsSet("run") && run == "":
+		return nil, &usageError{text: "--from and --run take the name of a copy, and it is empty"}
+	case run != "":
+		return repair.OpenRun(k.ctx(), k.opts.StateDir, run)
+	case from != "":
+		return repair.OpenLocal(k.ctx(), from, k.opts.Account)
+	}
+	return nil, nil
+}

@@ -1,0 +1,248 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dovemend/remote"
+	"dovemend/repair/check"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
+)
+
+// Local is a copy of an account's mail on this machine: that of a run, or a tree that another tool has copied. Nothing in it
+// is changed.
+type Local struct {
+	Where    string // the run's ID, or the directory
+	FS       fs.FS  // names begin at the mail root
+	Account  store.Account
+	Snapshot *snapshot.Snapshot // nil for a tree of another tool
+
+	close []func() error
+}
+
+// NoCopyError: a directory holds no copy of mail that could be read.
+type NoCopyError struct {
+	Dir string
+	Err error
+}
+
+func (e *NoCopyError) Error() string {
+	return fmt.Sprintf("%s holds no mail that could be read: %v", e.Dir, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *NoCopyError) Unwrap() error { return e.Err }
+
+// Close lets go of the copy.
+func (l *Local) Close() error {
+	var errs []error
+	for i := len(l.close) - 1; i >= 0; i-- {
+		errs = append(errs, l.close[i]())
+	}
+	l.close = nil
+	return errors.Join(errs...)
+}
+
+// OpenRun opens the copy of a run.
+func OpenRun(ctx context.Context, state, id string) (*Local, error) {
+	dir, err := rundir.Open(state, id)
+	if err != nil {
+		return nil, err
+	}
+	root, err := dir.SnapshotRoot()
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	l := &Local{Where: dir.ID(), close: []func() error{dir.Close, root.Close}}
+	if err := l.openSnapshot(ctx, root); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", l.Where, err), l.Close())
+	}
+	return l, nil
+}
+
+// OpenLocal opens a tree of mail files: the folder of a run, its snapshot, or any copy of an account's mail root or of something
+// above it. address chooses one of several accounts.
+func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"", rundir.SnapshotDir} {
+		if _, err := os.Stat(filepath.Join(abs, sub, "manifest.json")); err != nil {
+			continue
+		}
+		root, err := os.OpenRoot(filepath.Join(abs, sub))
+		if err != nil {
+			return nil, err
+		}
+		l := &Local{Where: dir, close: []func() error{root.Close}}
+		if err := l.openSnapshot(ctx, root); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the copy in %s: %w", dir, err), l.Close())
+		}
+		return l, nil
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	l := &Local{Where: dir, close: []func() error{root.Close}}
+	fsys, ok := root.FS().(fs.ReadLinkFS)
+	if !ok {
+		return nil, errors.Join(errors.New("this system cannot look at symbolic links"), l.Close())
+	}
+	if err := l.find(ctx, shelf{fsys}, address); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// openSnapshot makes a snapshot the copy.
+func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
+	s, err := snapshot.Read(root)
+	if err != nil {
+		return err
+	}
+	m := s.Manifest()
+	fsys := shelf{s.FS()}
+	a, err := store.At(ctx, fsys, "/"+shelfName)
+	if err != nil {
+		return &NoCopyError{Dir: l.Where, Err: err}
+	}
+	l.Snapshot = s
+	l.take(fsys, a)
+	l.Account.Address = m.Address
+	if m.Layout != "" {
+		l.Account.Layout = m.Layout // a copy of some mailboxes may no longer tell it
+	}
+	return nil
+}
+
+// find looks for the account in a tree.
+func (l *Local) find(ctx context.Context, fsys shelf, address string) error {
+	a, err := store.At(ctx, fsys, "/"+shelfName)
+	if err == nil {
+		l.take(fsys, a)
+		return nil
+	}
+	if !errors.Is(err, store.ErrNoMail) {
+		return &NoCopyError{Dir: l.Where, Err: err}
+	}
+	found, serr := store.Search(ctx, fsys, []store.HostPath{"/" + shelfName})
+	if serr != nil {
+		return &NoCopyError{Dir: l.Where, Err: serr}
+	}
+	fit := found.Accounts
+	if address != "" {
+		fit = slices.DeleteFunc(slices.Clone(fit), func(a store.Account) bool { return !strings.EqualFold(a.Address, address) })
+	}
+	switch {
+	case len(found.Accounts) == 0:
+		return &NoCopyError{Dir: l.Where, Err: store.ErrNoMail}
+	case len(fit) == 0:
+		return &NoAccountError{Asked: address, Found: found.Accounts}
+	case len(fit) > 1:
+		return &AmbiguousError{Accounts: fit}
+	}
+	l.take(fsys, fit[0])
+	return nil
+}
+
+func (l *Local) take(fsys shelf, a store.Account) {
+	l.FS = beneath{fsys, strings.TrimPrefix(string(a.Root), "/")}
+	l.Account = a
+}
+
+// Choose gives the mailboxes by name: all where none is named.
+func (l *Local) Choose(names []string) ([]store.Mailbox, error) {
+	if len(names) == 0 {
+		return l.Account.Mailboxes, nil
+	}
+	var boxes []store.Mailbox
+	for _, name := range names {
+		m, err := l.Account.Mailbox(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(boxes, func(b store.Mailbox) bool { return b.Dir == m.Dir }) {
+			boxes = append(boxes, m)
+		}
+	}
+	return boxes, nil
+}
+
+// Checked is what a look at a copy came to.
+type Checked struct {
+	Mailboxes []Diagnosis
+	Account   []Finding // what concerns the account as a whole
+}
+
+// Worst is the highest severity of all findings; a note where there is none.
+func (c *Checked) Worst() check.Severity {
+	worst := check.Note
+	raise := func(list []Finding) {
+		for _, f := range list {
+			if f.Severity == check.Broken || f.Severity == check.Suspect && worst == check.Note {
+				worst = f.Severity
+			}
+		}
+	}
+	raise(c.Account)
+	for _, d := range c.Mailboxes {
+		raise(d.Findings)
+	}
+	return worst
+}
+
+// Check says what is wrong in a copy. It changes nothing anywhere.
+func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
+	rep.Stage("examining " + remote.Safe(AccountName(l.Account)))
+	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
+	if err != nil {
+		return nil, fmt.Errorf("examine the copy: %w", err)
+	}
+	return checked(ctx, l.FS, acct)
+}
+
+func checked(ctx context.Context, fsys fs.FS, acct *reconstruct.Account) (*Checked, error) {
+	c := &Checked{}
+	for _, s := range acct.Boxes {
+		rep, err := check.Examine(ctx, fsys, acct, s)
+		if err != nil {
+			return nil, err
+		}
+		d, err := diagnosis(ctx, fsys, acct.Account, rep)
+		if err != nil {
+			return nil, err
+		}
+		c.Mailboxes = append(c.Mailboxes, d)
+	}
+	c.Account = check.Account(fsys, acct)
+	return c, nil
+}
+
+// diagnosis is a report in the words of this package.
+func diagnosis(ctx context.Context, fsys fs.FS, a store.Account, rep *check.Report) (Diagnosis, error) {
+	s, c := rep.State, rep.State.Counts()
+	d := Diagnosis{Mailbox: s.Mailbox, Messages: c.Messages, Seen: c.Seen, Flagged: c.Flagged, Keywords: s.Keywords(),
+		UIDValidity: s.UIDValidity, UIDNext: uint32(s.NextUID), Findings: rep.Findings}
+	a.Root = "/" // in the copy, names begin at the mail root
+	files, err := a.OwnFiles(ctx, fsys, s.Mailbox)
+	if err != nil {
+		return d, fmt.Errorf("measure the copy of %s: %w", s.Mailbox.Dir, err)
+	}
+	for _, f := range files {
+		if info, err := fs.Lstat(fsys, string(f)); err == nil && info.Mode().IsRegular() {
+			d.Bytes += info.Size()
+		}
+	}
+	return d, nil
+}
