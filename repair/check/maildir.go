@@ -93,23 +93,16 @@ func (x *examiner) maildirMessage(m reconstruct.Message) (Finding, bool, error) 
 
 // virtualSize is how long a text is when each line ends in CR and LF.
 func virtualSize(ctx context.Context, r io.Reader) (int64, error) {
-	var size int64
-	var last byte
+	var size dovecot.SizeCounter
 	buf := make([]byte, 64<<10)
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		n, err := r.Read(buf)
-		for _, c := range buf[:n] {
-			if c == '\n' && last != '\r' {
-				size++
-			}
-			last = c
-		}
-		size += int64(n)
+		size.Write(buf[:n])
 		if err == io.EOF {
-			return size, nil
+			return size.Virtual, nil
 		}
 		if err != nil {
 			return 0, err

@@ -71,22 +71,16 @@ func (d *dboxReader) find(from, to int64, pattern []byte, try func(off int64) bo
 
 // lineFeeds counts line feeds that no carriage return precedes.
 func (d *dboxReader) lineFeeds(from, to int64) int64 {
-	var n int64
-	last := byte(0)
+	var size SizeCounter
 	for off := from; off < to; {
 		b := d.at(off, int(min(dboxMetaLimit, to-off)))
 		if len(b) == 0 {
 			break
 		}
-		for _, c := range b {
-			if c == '\n' && last != '\r' {
-				n++
-			}
-			last = c
-		}
+		size.Write(b)
 		off += int64(len(b))
 	}
-	return n
+	return size.Virtual - size.Bytes
 }
 
 // allZero reports whether a stretch holds nothing but NUL bytes, as preallocated space does.
