@@ -5,19 +5,22 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 )
 
-// fuzzPlain reads input of one encoding. Besides what the package's fuzz targets hold to, a decoder may take a window of
-// its own.
-func fuzzPlain(f *testing.F, encoding Encoding, window int) {
+// fuzzPlain reads input of one encoding, which begins with that one's magic. Besides what the package's fuzz targets hold
+// to, a decoder may take a window of its own.
+func fuzzPlain(f *testing.F, encoding Encoding, magic string, window int) {
 	f.Helper()
-	seed(f, "plain")
+	seedFile(f, filepath.Join("testdata", "plain", string(encoding)+".vec"), rand.New(rand.NewPCG(1, 2)))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = append([]byte(magic), b[min(len(b), len(magic)):]...)
 		if DetectEncoding(b) != encoding {
-			return
+			t.Fatalf("%q is not %s", magic, encoding)
 		}
 		checkBounds(t, len(b)+window/400, func() []Fault {
 			p := NewPlainReader(bytes.NewReader(b))
@@ -43,12 +46,12 @@ func fuzzPlain(f *testing.F, encoding Encoding, window int) {
 	})
 }
 
-func FuzzPlainGzip(f *testing.F)      { fuzzPlain(f, Gzip, 0) }
-func FuzzPlainBzip2(f *testing.F)     { fuzzPlain(f, Bzip2, 0) }
-func FuzzPlainZstd(f *testing.F)      { fuzzPlain(f, Zstd, zstdWindow) }
-func FuzzPlainLZ4(f *testing.F)       { fuzzPlain(f, LZ4, 0) }
-func FuzzPlainXZ(f *testing.F)        { fuzzPlain(f, XZ, 3*xzDict) }
-func FuzzPlainEncrypted(f *testing.F) { fuzzPlain(f, Encrypted, 0) }
+func FuzzPlainGzip(f *testing.F)      { fuzzPlain(f, Gzip, "\x1f\x8b", 0) }
+func FuzzPlainBzip2(f *testing.F)     { fuzzPlain(f, Bzip2, "BZh9", 0) }
+func FuzzPlainZstd(f *testing.F)      { fuzzPlain(f, Zstd, "\x28\xb5\x2f\xfd", zstdWindow) }
+func FuzzPlainLZ4(f *testing.F)       { fuzzPlain(f, LZ4, "Dovecot-LZ4\x0d\x2a\x9b\xc5", 0) }
+func FuzzPlainXZ(f *testing.F)        { fuzzPlain(f, XZ, "\xfd7zXZ\x00", 3*xzDict) }
+func FuzzPlainEncrypted(f *testing.F) { fuzzPlain(f, Encrypted, "CRYPTED\x03\x07", 0) }
 
 // everywhere is a directory in which every name is the same file.
 type everywhere []byte
