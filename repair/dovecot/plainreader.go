@@ -15,7 +15,9 @@ import (
 //
 // Damaged data yields the text up to the damage and then a [*DecodeError]. How close to the damage that gets is up to
 // the format: to the byte for gzip and LZ4, to the block before for zstd (128 KiB of text) and bzip2 (900 kB), to the
-// chunk before for xz (64 KiB stored). Not for concurrent use.
+// chunk before for xz (64 KiB stored). A byte that was changed rather than lost often decodes to something: then only a
+// checksum behind it, which LZ4 and Dovecot's zstd do not have, tells that text before the error may be wrong.
+// [DboxMetadata].PhysicalSize is one more thing to hold the text against. Not for concurrent use.
 type PlainReader struct {
 	// Encoding is known from the start. [Encrypted] cannot be read: the first Read gives an [*EncryptedError].
 	Encoding Encoding

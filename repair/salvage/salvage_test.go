@@ -14,6 +14,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -536,5 +537,28 @@ func TestTextWithoutUTF8SurvivesInJSON(t *testing.T) {
 	e := index.Messages[0]
 	if e.Mailbox != "a\xffb" || e.Keywords[0] != pathtext.Path("k\xfe") || e.Source.File != "f\xfd" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestTheDocumentNamesEveryField holds docs/salvage.md to what is written.
+func TestTheDocumentNamesEveryField(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "salvage.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	for _, v := range []any{Entry{}, sourceEntry{}, indexHead{}, Folder{}, Count{}, head{}} {
+		for i := range reflect.TypeOf(v).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
+			if name == "" {
+				continue
+			}
+			if fields++; !strings.Contains(string(b), "`"+name+"`") {
+				t.Errorf("%s is not in it", name)
+			}
+		}
+	}
+	if fields < 30 {
+		t.Errorf("%d fields", fields)
 	}
 }

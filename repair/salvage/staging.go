@@ -14,9 +14,9 @@ import (
 const stagingDir = ".dovemend-incoming"
 
 // A batch is brought to the disk and given its names together: one sync for many small files.
-const (
-	batchFiles = 500
-	batchBytes = 64 << 20
+var (
+	batchFiles       = 500
+	batchBytes int64 = 64 << 20
 )
 
 // staging keeps files that are not complete under names of their own, and gives complete ones their final names.
