@@ -120,3 +120,11 @@ func TestReassembleGivesTheBodysError(t *testing.T) {
 type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
+
+func TestPartNotesAreWords(t *testing.T) {
+	for _, p := range []PartProblem{PartMissing, PartShort, PartLong, PartBadPlace, BodyShort, SizeWrong} {
+		if got := (PartNote{Problem: p, Got: 7, Err: fs.ErrNotExist}).String(); len(got) < 20 || !strings.HasSuffix(got, ": file does not exist") {
+			t.Errorf("%s: %q", p, got)
+		}
+	}
+}

@@ -34,6 +34,30 @@ type PartNote struct {
 	Err     error // why it could not be read; may be nil
 }
 
+// String is the note in words, for people.
+func (n PartNote) String() string {
+	what := fmt.Sprintf("attachment %d", n.Part+1)
+	s := ""
+	switch n.Problem {
+	case PartMissing:
+		s = what + " is missing"
+	case PartShort:
+		s = fmt.Sprintf("%s ends after %d bytes", what, n.Got)
+	case PartLong:
+		s = fmt.Sprintf("the file of %s is longer than the %d bytes that belong here", what, n.Got)
+	case PartBadPlace:
+		s = what + " is left out: it would begin inside the one before it"
+	case BodyShort:
+		s = fmt.Sprintf("the message itself ends after %d bytes, before an attachment begins", n.Got)
+	case SizeWrong:
+		s = fmt.Sprintf("the text has %d bytes, which is not what its metadata tells", n.Got)
+	}
+	if n.Err != nil {
+		s += ": " + n.Err.Error()
+	}
+	return s
+}
+
 // Reassembly reads the plain text of a message whose attachments lie in files of their own. It never fails for a part:
 // where one is missing, a line in its place says so, everything else stays in place, and Notes tells. Close it.
 type Reassembly struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,8 @@ type Entry struct {
 	Source      sourceEntry     `json:"source"`
 	Notes       []string        `json:"notes,omitempty"`
 	Problem     string          `json:"problem,omitempty"` // why its text could not be read to the end
+
+	before []string // the notes it came with
 }
 
 type sourceEntry struct {
@@ -48,7 +51,7 @@ type sourceEntry struct {
 // entryOf is what is known of a message before its text is read.
 func entryOf(m *Message) *Entry {
 	e := &Entry{Mailbox: pathtext.Path(m.Mailbox), Class: m.Class, UID: m.UID, UIDValidity: m.UIDValidity, Flags: strings.Fields(m.Flags.String()),
-		Keywords: pathtext.Of(m.Keywords), Received: timeText(m.Received), Saved: timeText(m.Saved), Source: sourceEntry{File: pathtext.Path(m.Source.File)}, Notes: m.Notes}
+		Keywords: pathtext.Of(m.Keywords), Received: timeText(m.Received), Saved: timeText(m.Saved), Source: sourceEntry{File: pathtext.Path(m.Source.File)}, Notes: m.Notes, before: m.Notes}
 	if !m.GUID.IsZero() {
 		e.GUID = m.GUID.String()
 	}
@@ -62,11 +65,11 @@ func entryOf(m *Message) *Entry {
 // read adds what reading the text has shown.
 func (e *Entry) read(t text) {
 	e.Size, e.VirtualSize, e.SHA256, e.OpenEnd = t.size.Bytes, t.size.Virtual, hex.EncodeToString(t.sum[:]), t.openEnd
-	if t.problem == nil {
-		return
+	if t.problem != nil {
+		e.Problem = strings.ToValidUTF8(t.problem.Error(), "\uFFFD")
 	}
-	e.Problem = strings.ToValidUTF8(t.problem.Error(), "\uFFFD")
-	if e.Class != Damaged {
+	e.Notes = slices.Concat(e.before, t.missing)
+	if (t.problem != nil || len(t.missing) > 0) && e.Class != Damaged {
 		e.Was, e.Class = e.Class, Damaged
 	}
 }

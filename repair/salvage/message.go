@@ -28,7 +28,7 @@ import (
 // Class says what became of a message.
 type Class string
 
-// The classes. A message whose text turns out not to be readable to its end is put with the damaged ones, whatever it was.
+// The classes. A message whose text turns out not to be whole is put with the damaged ones, whatever it was.
 const (
 	Current  Class = "current"  // it is in its mailbox
 	Expunged Class = "expunged" // somebody removed it, and its bytes are still there
@@ -68,8 +68,15 @@ type Message struct {
 	Notes       []string // what is missing or uncertain, in words
 
 	// Open gives its plain text, line ends as stored. It may be called more than once. An error of its or of reading
-	// means that the text is damaged there: what came before is written.
+	// means that the text is damaged there: what came before is written. What it gives may be a [Noted].
 	Open func() (io.ReadCloser, error)
+}
+
+// Noted is a reader that knows, once it was read to its end, what is missing from the text it gave: detached attachments
+// ([dovecot.Reassembly]), for one, whose places hold a line that says so.
+type Noted interface {
+	io.ReadCloser
+	Missing() []string // in words; any makes the message a damaged one
 }
 
 // Source is where a message was found.

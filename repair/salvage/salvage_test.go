@@ -75,6 +75,40 @@ func some() []*Message {
 	}
 }
 
+// reassembled gives the text of a message whose attachment is missing.
+type reassembled struct{ *dovecot.Reassembly }
+
+func (r reassembled) Missing() (words []string) {
+	for _, n := range r.Notes {
+		words = append(words, n.String())
+	}
+	return words
+}
+
+func TestWhatIsMissingWithinIsNoted(t *testing.T) {
+	for _, format := range allFormats {
+		dir := t.TempDir()
+		m := &Message{Mailbox: "INBOX", Class: Current, UID: 1, Notes: []string{"first"}, Open: func() (io.ReadCloser, error) {
+			return reassembled{dovecot.Reassemble(strings.NewReader("a\n\nb\n"), []dovecot.Attachment{{Start: 2, Size: 10, Path: "x"}}, 15, dovecot.AttachmentDir{})}, nil
+		}}
+		for range 2 {
+			write(t, dir, []*Message{m}, Options{Format: format})
+			b, err := os.ReadFile(filepath.Join(dir, "index.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var index struct{ Messages []Entry }
+			if err := json.Unmarshal(b, &index); err != nil {
+				t.Fatal(err)
+			}
+			e := index.Messages[0]
+			if e.Class != Damaged || e.Was != Current || len(e.Notes) != 2 || !strings.HasPrefix(e.Notes[1], "attachment 1 is missing: ") || e.Problem != "" || !strings.HasPrefix(e.File, "damaged/") {
+				t.Errorf("%s: %+v", format, e)
+			}
+		}
+	}
+}
+
 func sequence(list []*Message) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, m := range list {

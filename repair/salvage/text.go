@@ -13,8 +13,9 @@ import (
 type text struct {
 	size    dovecot.SizeCounter
 	sum     [sha256.Size]byte
-	openEnd bool  // the last line has no line end
-	problem error // why it ends before its end
+	openEnd bool     // the last line has no line end
+	missing []string // from within
+	problem error    // why it ends before its end
 }
 
 // copyText copies a message's text as far as it can be read. An error is one of out's, or the context's.
@@ -32,6 +33,9 @@ func copyText(ctx context.Context, m *Message, out io.Writer, buf []byte) (t tex
 		return t, ctx.Err()
 	}
 	defer r.Close()
+	if noted, ok := r.(Noted); ok {
+		defer func() { t.missing = noted.Missing() }()
+	}
 	idle := 0
 	for {
 		if err := ctx.Err(); err != nil {
