@@ -22,7 +22,7 @@ import (
 const (
 	childDir   = "DOVEMEND_SALVAGE_TEST_DIR" // makes the test program write messages there, as Format says
 	childLimit = "DOVEMEND_SALVAGE_TEST_LIMIT"
-	crashed    = 600 // messages
+	crashed    = 300 // messages
 )
 
 func TestMain(m *testing.M) {
@@ -86,7 +86,7 @@ func TestARunThatIsKilledLeavesNoHalfFileAndIsFinishedByTheNext(t *testing.T) {
 			took := time.Since(start)
 			want := contents(t, whole)
 			dir, kills := t.TempDir(), 0
-			for range 12 {
+			for range 8 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(took))))
 				out, code := runChild(t, ctx, format, dir)
 				cancel()

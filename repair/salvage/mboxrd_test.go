@@ -99,12 +99,12 @@ func TestMboxGivesEveryTextBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	var list []*Message
 	texts := map[string]bool{}
-	for i := range 200 {
+	for i := range 120 {
 		var b strings.Builder
 		if i%3 > 0 {
 			fmt.Fprintf(&b, "Return-Path: <x%d@example.org>\nSubject: %d\n\n", i, i)
 		}
-		for n := rng.IntN([]int{10, 3000, 200_000}[i%3]); b.Len() < n; {
+		for n := rng.IntN([]int{10, 3000, 70_000}[i%3]); b.Len() < n; {
 			b.WriteString([]string{"From here\n", ">From there\n", "\n", "\n\nFrom x\n", "text ", "\r\n", "> "}[rng.IntN(7)])
 		}
 		text := fmt.Sprint(i, "\n", b.String())
