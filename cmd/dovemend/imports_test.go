@@ -9,8 +9,9 @@ import (
 
 // layers are the packages of the repair, each of which may import only those to its right.
 var layers = []string{
-	"dovemend/cmd", "dovemend/repair", "dovemend/repair/apply", "dovemend/repair/plan", "dovemend/repair/check",
-	"dovemend/repair/reconstruct", "dovemend/repair/snapshot", "dovemend/repair/store", "dovemend/repair/inspect", "dovemend/repair/dovecot",
+	"dovemend/cmd", "dovemend/repair", "dovemend/repair/apply", "dovemend/repair/plan", "dovemend/repair/rebuild",
+	"dovemend/repair/check", "dovemend/repair/salvage", "dovemend/repair/reconstruct", "dovemend/repair/snapshot", "dovemend/repair/store", "dovemend/repair/inspect",
+	"dovemend/repair/dovecot",
 }
 
 // onlyUnder says which of our packages may import a library.

@@ -3,6 +3,8 @@ package dovecot
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"path/filepath"
 	"testing"
 )
 
@@ -49,6 +51,23 @@ func BenchmarkParseDbox(b *testing.B) {
 				if len(d.Messages) != 2000 {
 					b.Fatal(len(d.Messages))
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkPlainReader reads messages of 3 kB, as each plugin stores them.
+func BenchmarkPlainReader(b *testing.B) {
+	for _, encoding := range []Encoding{Gzip, Bzip2, Zstd, LZ4, XZ} {
+		b.Run(string(encoding), func(b *testing.B) {
+			stored := readVector(b, filepath.Join("testdata", "plain", string(encoding)+".vec")).data
+			b.ReportAllocs()
+			for b.Loop() {
+				n, err := io.Copy(io.Discard, NewPlainReader(bytes.NewReader(stored)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(n)
 			}
 		})
 	}

@@ -71,24 +71,16 @@ func (d *dboxReader) find(from, to int64, pattern []byte, try func(off int64) bo
 
 // lineFeeds counts line feeds that no carriage return precedes.
 func (d *dboxReader) lineFeeds(from, to int64) int64 {
-	var n int64
-	cr := false // the byte before is one
+	var size SizeCounter
 	for off := from; off < to; {
 		b := d.at(off, int(min(dboxMetaLimit, to-off)))
 		if len(b) == 0 {
 			break
 		}
-		n += int64(bytes.Count(b, []byte{'\n'}))
-		if bytes.IndexByte(b, '\r') >= 0 {
-			n -= int64(bytes.Count(b, []byte("\r\n")))
-		}
-		if cr && b[0] == '\n' {
-			n--
-		}
-		cr = b[len(b)-1] == '\r'
+		size.Write(b)
 		off += int64(len(b))
 	}
-	return n
+	return size.Virtual - size.Bytes
 }
 
 // allZero reports whether a stretch holds nothing but NUL bytes, as preallocated space does.

@@ -5,7 +5,6 @@ package dovecot
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,54 +32,70 @@ func dboxMatchesFetch(t *testing.T, s *realStore, mailbox string) {
 	if !ok {
 		t.Fatal(errs)
 	}
+	stored := s.storedDbox(mailbox)
+	if len(stored) != len(rows) {
+		t.Fatalf("%s: %d messages are stored, want %d", mailbox, len(stored), len(rows))
+	}
+	for i, row := range rows {
+		m := stored[i]
+		got := fmt.Sprintf("%s %s %d %d %s", m.GUID, time.Unix(m.Received, 0).Format("2006-01-02 15:04:05"), m.VirtualSize, m.BodySize, m.body)
+		want := fmt.Sprintf("%s %s %s %s %s", row["guid"], row["date.received"], row["size.virtual"], row["size.physical"], row["text"])
+		if got != want {
+			t.Errorf("UID %d: got %q, want %q", m.uid, got, want)
+		}
+	}
+}
+
+// storedDboxMessage is a message of a mailbox with its bytes as they are stored.
+type storedDboxMessage struct {
+	DboxMessage
+	uid  UID
+	body []byte
+}
+
+// storedDbox finds the messages of a mailbox through its index and reads them.
+func (s *realStore) storedDbox(mailbox string) []storedDboxMessage {
+	t := s.t
+	t.Helper()
 	st, _ := Replay(s.files(filepath.Join(s.mailboxDir(mailbox), "dovecot.index")))
-	var records []MapRecord
+	at := map[UID]MapRecord{}
 	if s.layout == "mdbox" {
 		m, list := Replay(s.files(filepath.Join(s.root, "storage", "dovecot.map.index")))
 		if len(list) > 0 {
 			t.Errorf("map index: %v", list)
 		}
-		var ok bool
-		if records, ok = m.MapRecords(); !ok {
+		records, ok := m.MapRecords()
+		if !ok {
 			t.Fatal("no map records")
 		}
+		for _, r := range records {
+			at[r.MapUID] = r
+		}
 	}
-	for i, row := range rows {
+	var out []storedDboxMessage
+	for i := range st.Records {
 		r := &st.Records[i]
 		path, offset := filepath.Join(s.mailboxDir(mailbox), fmt.Sprintf("u.%d", r.UID)), int64(-1)
 		if s.layout == "mdbox" {
 			uid, _, _ := st.MapUID(r)
-			for _, rec := range records {
-				if rec.MapUID == uid {
-					path, offset = filepath.Join(s.root, "storage", fmt.Sprintf("m.%d", rec.FileID)), int64(rec.Offset)
-				}
-			}
+			path, offset = filepath.Join(s.root, "storage", fmt.Sprintf("m.%d", at[uid].FileID)), int64(at[uid].Offset)
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := s.read(path)
 		f, list, err := ParseDbox(bytes.NewReader(b), int64(len(b)), nil)
 		if err != nil || len(list) > 0 {
 			t.Fatalf("%s: %v %v", path, err, list)
 		}
-		found := false
+		n := len(out)
 		for _, m := range f.Messages {
-			if offset >= 0 && m.Offset != offset {
-				continue
-			}
-			found = true
-			got := fmt.Sprintf("%s %s %d %d %s", m.GUID, time.Unix(m.Received, 0).Format("2006-01-02 15:04:05"), m.VirtualSize, m.BodySize,
-				b[m.BodyOffset:m.BodyOffset+m.BodySize])
-			want := fmt.Sprintf("%s %s %s %s %s", row["guid"], row["date.received"], row["size.virtual"], row["size.physical"], row["text"])
-			if got != want {
-				t.Errorf("%s: got %q, want %q", path, got, want)
+			if offset < 0 || m.Offset == offset {
+				out = append(out, storedDboxMessage{m, r.UID, b[m.BodyOffset : m.BodyOffset+m.BodySize]})
 			}
 		}
-		if !found {
-			t.Errorf("%s: nothing at %d", path, offset)
+		if len(out) != n+1 {
+			t.Errorf("%s: %d messages at %d", path, len(out)-n, offset)
 		}
 	}
+	return out
 }
 
 func TestParseDboxRecognisesWhatPluginsStored(t *testing.T) {

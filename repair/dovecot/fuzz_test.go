@@ -38,17 +38,23 @@ func seed(f *testing.F, format string) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, path := range paths {
-		b := readVector(f, path).data
-		f.Add(b)
-		if len(b) > 0 {
-			f.Add(b[:rng.IntN(len(b))])
-			flipped := bytes.Clone(b)
-			flipped[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
-			f.Add(flipped)
-		}
+		seedFile(f, path, rng)
 	}
 	f.Add([]byte{})
 	f.Add(make([]byte, 300))
+}
+
+// seedFile adds a vector, whole, cut and with a bit flipped.
+func seedFile(f *testing.F, path string, rng *rand.Rand) {
+	f.Helper()
+	b := readVector(f, path).data
+	f.Add(b)
+	if len(b) > 0 {
+		f.Add(b[:rng.IntN(len(b))])
+		flipped := bytes.Clone(b)
+		flipped[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+		f.Add(flipped)
+	}
 }
 
 func FuzzParseIndex(f *testing.F) {

@@ -1,7 +1,6 @@
 package rebuild
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -70,25 +69,9 @@ func made(m *reconstruct.Message) dovecot.GUID {
 
 // virtualSize is how long a text is when each line ends in CR and LF.
 func virtualSize(r io.Reader) (int64, error) {
-	var n int64
-	cr := false
-	buf := make([]byte, 64<<10)
-	for {
-		k, err := r.Read(buf)
-		n += int64(k + bytes.Count(buf[:k], []byte{'\n'}) - bytes.Count(buf[:k], []byte("\r\n")))
-		if k > 0 {
-			if cr && buf[0] == '\n' {
-				n--
-			}
-			cr = buf[k-1] == '\r'
-		}
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
+	var size dovecot.SizeCounter
+	_, err := io.Copy(&size, r)
+	return size.Virtual, err
 }
 
 // section opens a part of a file of the copy.

@@ -2,7 +2,6 @@ package reconstruct
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,27 +67,16 @@ func (m *Message) measure(ctx context.Context, fsys fs.FS) error {
 
 // virtualSize is how long a text is when each line ends in CR and LF.
 func virtualSize(ctx context.Context, r io.Reader) (int64, error) {
-	var size int64
-	cr := false // the byte before is one
+	var size dovecot.SizeCounter
 	buf := make([]byte, 64<<10)
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		n, err := r.Read(buf)
-		b := buf[:n]
-		size += int64(n + bytes.Count(b, []byte{'\n'}))
-		if bytes.IndexByte(b, '\r') >= 0 {
-			size -= int64(bytes.Count(b, []byte("\r\n")))
-		}
-		if n > 0 {
-			if cr && b[0] == '\n' {
-				size--
-			}
-			cr = b[n-1] == '\r'
-		}
+		_, _ = size.Write(buf[:n])
 		if err == io.EOF {
-			return size, nil
+			return size.Virtual, nil
 		}
 		if err != nil {
 			return 0, err

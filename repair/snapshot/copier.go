@@ -70,10 +70,15 @@ func local(err error) error {
 	if err == nil {
 		return nil
 	}
-	if isFull(err) {
-		return &localError{fmt.Errorf("%w: %w", &NoSpaceError{Need: -1, Have: -1}, err)}
+	return &localError{DiskError(err)}
+}
+
+// DiskError makes an error that says that the local disk is full a [NoSpaceError] too. Any other it returns as it is.
+func DiskError(err error) error {
+	if err != nil && isFull(err) {
+		return fmt.Errorf("%w: %w", &NoSpaceError{Need: -1, Have: -1}, err)
 	}
-	return &localError{err}
+	return err
 }
 
 // fetch copies one file. Where its size turns out to be another than listed, or with settled its size, time or inode differ

@@ -90,6 +90,21 @@ func shorten(s string, limit int) string {
 
 // component maps one name.
 func (n *naming) component(name string) string {
+	return holdable(name, n.windows, n.fold, maxComponent)
+}
+
+// PortableName maps any text to a name of at most limit bytes that every common file system can hold, Windows' among
+// them, in the way snapshots name their files: a byte that is refused somewhere, or that a terminal would obey, is
+// written "%" and two hex digits, as is "%" itself; a longer name is cut and gets "%~h" and part of its hash. Different
+// texts have different names, but some may differ in case only. limit must be 60 or more.
+func PortableName(text string, limit int) string {
+	if text == "" {
+		return "%"
+	}
+	return holdable(text, true, false, limit)
+}
+
+func holdable(name string, windows, fold bool, limit int) string {
 	var out strings.Builder
 	escape := func(s string) {
 		for i := 0; i < len(s); i++ {
@@ -101,9 +116,9 @@ func (n *naming) component(name string) string {
 		c := name[i : i+size]
 		last := i+size == len(name)
 		switch {
-		case r == utf8.RuneError && size == 1, r < 0x20, r >= 0x7f && r < 0xa0, r == '%', n.fold && r >= 0x80:
+		case r == utf8.RuneError && size == 1, r < 0x20, r >= 0x7f && r < 0xa0, r == '%', r == '/', fold && r >= 0x80:
 			escape(c)
-		case n.windows && (strings.ContainsRune(`<>:"|?*\~`, r) || last && (r == '.' || r == ' ')):
+		case windows && (strings.ContainsRune(`<>:"|?*\~`, r) || last && (r == '.' || r == ' ')):
 			escape(c)
 		default:
 			out.WriteString(c)
@@ -111,12 +126,12 @@ func (n *naming) component(name string) string {
 		i += size
 	}
 	s := out.String()
-	if n.windows && reservedOnWindows(s) {
+	if windows && reservedOnWindows(s) {
 		s = fmt.Sprintf("%%%02X", s[0]) + s[1:]
 	}
-	if len(s) > maxComponent {
+	if len(s) > limit {
 		sum := sha256.Sum256([]byte(name))
-		s = shorten(s, 180) + "%~h" + hex.EncodeToString(sum[:16])
+		s = shorten(s, min(180, limit-35)) + "%~h" + hex.EncodeToString(sum[:16])
 	}
 	return s
 }

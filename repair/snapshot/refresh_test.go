@@ -260,6 +260,19 @@ func TestFSFollowsLinksWithinTheCopyOnly(t *testing.T) {
 	}
 }
 
+func TestPortableNamesAreHoldableEverywhere(t *testing.T) {
+	for text, want := range map[string]string{"Entwürfe": "Entwürfe", "": "%", ".": "%2E", "..": ".%2E", "a/b": "a%2Fb", "con": "%63on", "a\x1b[2J": "a%1B[2J", "50%": "50%25",
+		strings.Repeat("x", 100): strings.Repeat("x", 100)} {
+		if got := PortableName(text, 100); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	long := strings.Repeat("é", 200)
+	if got := PortableName(long, 100); len(got) > 100 || !strings.HasPrefix(got, "éé") || got == PortableName(long+"x", 100) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestLocalNamesAreDistinctAndHoldable(t *testing.T) {
 	hard := []store.RelPath{"a", "A", "dir/x", "DIR/x", "Dir/X", "con", "CON.txt", "aux.", "x.", "x ", "a:b", "a%3Ab", "%", "%25", "a%~2", "ü", "u\u0308", "\xff", "\x00x", "n\nl", "~1",
 		store.RelPath(strings.Repeat("é", 127)), store.RelPath(strings.Repeat("é", 127) + "x"), store.RelPath(strings.Repeat("\xff", 255)), store.RelPath(strings.Repeat("A", 255)), store.RelPath(strings.Repeat("a", 255))}

@@ -1,0 +1,101 @@
+package salvage
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// indexFile collects the entries of a run and makes index.json of them at the end.
+type indexFile struct {
+	w    *writer
+	f    *os.File
+	temp string
+	out  *bufio.Writer
+}
+
+// indexHead is what stands in index.json before the messages.
+type indexHead struct {
+	Writer  string           `json:"writer"`
+	Version int              `json:"version"`
+	Format  Format           `json:"format"`
+	Total   Count            `json:"total"`
+	Classes map[Class]*Count `json:"classes"`
+	Folders []*Folder        `json:"folders"`
+}
+
+func (w *writer) newIndex() (*indexFile, error) {
+	f, temp, err := w.staging.create()
+	if err != nil {
+		return nil, err
+	}
+	return &indexFile{w: w, f: f, temp: temp, out: bufio.NewWriterSize(f, 64<<10)}, nil
+}
+
+func (x *indexFile) add(e *Entry) error {
+	b, err := jsonLine(e)
+	if err == nil {
+		_, err = x.out.Write(b)
+	}
+	return err
+}
+
+func (x *indexFile) close() {
+	if x.f != nil {
+		x.f.Close()
+	}
+}
+
+// finish writes index.json, or index~2.json where that name is somebody else's.
+func (x *indexFile) finish() error {
+	w := x.w
+	err := errors.Join(x.out.Flush(), x.f.Close())
+	if x.f = nil; err != nil {
+		return err
+	}
+	for _, folder := range w.folders.order {
+		if folder.Messages > 0 {
+			w.sum.Folders = append(w.sum.Folders, folder)
+		}
+	}
+	h, err := jsonLine(indexHead{writerName, 1, w.o.Format, w.sum.Count, w.sum.Classes, w.sum.Folders})
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		if w.sum.Index = "index.json"; try > 1 {
+			w.sum.Index = fmt.Sprintf("index~%d.json", try)
+		}
+		ours := false
+		if w.exists(w.sum.Index) {
+			if ours = w.isIndex(w.sum.Index); !ours {
+				w.foreign(w.sum.Index)
+				continue
+			}
+		}
+		var renamed map[string]string
+		if m, ok := w.format.(*mboxFormat); ok {
+			renamed = m.renamed
+		}
+		if err := w.document(h, x.temp, renamed, w.sum.Index, ours); err != nil {
+			return err
+		}
+		return w.staging.flush()
+	}
+}
+
+// isIndex reports whether a file is an index that dovemend wrote.
+func (w *writer) isIndex(name string) bool {
+	info, err := w.root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := w.root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h, err := readHead(f)
+	return err == nil && h.Writer == writerName
+}

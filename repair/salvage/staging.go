@@ -1,0 +1,139 @@
+package salvage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"dovemend/repair/snapshot"
+)
+
+const stagingDir = ".dovemend-incoming"
+
+// A batch is brought to the disk and given its names together: one sync for many small files.
+var (
+	batchFiles       = 500
+	batchBytes int64 = 64 << 20
+)
+
+// staging keeps files that are not complete under names of their own, and gives complete ones their final names.
+type staging struct {
+	root  *os.Root
+	count int
+	moves []move
+	bytes int64
+	dirs  map[string]bool
+}
+
+// move is a file that waits for its name.
+type move struct {
+	temp, final string
+	replace     bool   // final is dovemend's own
+	remove      string // an older file of dovemend's for the same message, under another name
+}
+
+// openStaging makes the directory, and takes away what a run that ended early left in it.
+func openStaging(root *os.Root) (*staging, error) {
+	s := &staging{root: root, dirs: map[string]bool{}}
+	if err := root.Mkdir(stagingDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if info, err := root.Lstat(stagingDir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory", stagingDir)
+	}
+	return s, s.sweep()
+}
+
+// sweep removes files that staging made, and no others.
+func (s *staging) sweep() error {
+	entries, err := fs.ReadDir(s.root.FS(), stagingDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.Trim(e.Name(), "-0123456789") == "" {
+			if err := s.root.Remove(path.Join(stagingDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// close takes the directory away, unless something foreign is in it.
+func (s *staging) close() error {
+	err := s.sweep()
+	_ = s.root.Remove(stagingDir)
+	return err
+}
+
+// create makes a file without a final name.
+func (s *staging) create() (*os.File, string, error) {
+	s.count++
+	name := path.Join(stagingDir, fmt.Sprintf("%d-%06d", os.Getpid(), s.count))
+	f, err := s.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	return f, name, err
+}
+
+// drop removes a file that gets no name.
+func (s *staging) drop(temp string) error { return s.root.Remove(temp) }
+
+// write makes a file of some bytes that waits for its name.
+func (s *staging) write(b []byte, m move) error {
+	f, temp, err := s.create()
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	m.temp = temp
+	return s.add(m, int64(len(b)))
+}
+
+// add lets a complete file wait for its name.
+func (s *staging) add(m move, size int64) error {
+	s.moves = append(s.moves, m)
+	if s.bytes += size; len(s.moves) >= batchFiles || s.bytes >= batchBytes {
+		return s.flush()
+	}
+	return nil
+}
+
+// flush gives all that wait their names, once their bytes are on the disk.
+func (s *staging) flush() error {
+	if len(s.moves) == 0 {
+		return nil
+	}
+	var temps []string
+	for _, m := range s.moves {
+		temps = append(temps, m.temp)
+	}
+	if err := snapshot.SyncFiles(s.root, temps); err != nil {
+		return err
+	}
+	clear(s.dirs)
+	for _, m := range s.moves {
+		if info, err := s.root.Lstat(m.final); err == nil && !(m.replace && info.Mode().IsRegular()) {
+			return fmt.Errorf("write %s: %w", m.final, fs.ErrExist) // it was not there a moment ago
+		}
+		if m.remove != "" { // first: the message is where it came from, and two of it would be one too many
+			if err := s.root.Remove(m.remove); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		if err := s.root.Rename(m.temp, m.final); err != nil {
+			return err
+		}
+		s.dirs[path.Dir(m.final)] = true
+	}
+	for dir := range s.dirs {
+		snapshot.SyncDir(s.root, dir)
+	}
+	s.moves, s.bytes = s.moves[:0], 0
+	return nil
+}
