@@ -1,0 +1,3 @@
+package fidelity
+
+func (r *report) markdown() string { return "" }
