@@ -35,7 +35,12 @@ func TestFidelity(t *testing.T) {
 				if os.Getuid() == 0 {
 					t.Parallel() // else all hosts belong to one user, and a repair ends the processes of the others
 				}
-				h := newHost(t, layout)
+				wanted := make(map[string]bool)
+				for _, c := range cells {
+					wanted[c.store] = true
+				}
+				h := newHost(t, layout, wanted)
+				all.version(h.version(t))
 				for _, c := range cells {
 					t.Run(fmt.Sprint(c.kind, "/", c.store, "/", c.seed), func(t *testing.T) {
 						if r := h.test(t, c); r != nil {
@@ -46,9 +51,10 @@ func TestFidelity(t *testing.T) {
 			})
 		}
 	})
-	if t.Failed() || len(all.results) == 0 {
+	if len(all.results) == 0 {
 		return
 	}
+	complete := !t.Failed() // what was done could be counted
 	t.Logf("%d damages in %v", len(all.results), time.Since(began).Round(time.Second))
 	t.Logf("\n%s", all.plain())
 	say := t.Logf
@@ -58,7 +64,7 @@ func TestFidelity(t *testing.T) {
 	if failures := all.failures(); len(failures) > 0 {
 		say("%d failures:\n%s", len(failures), strings.Join(failures, "\n"))
 	}
-	if s.write {
+	if s.write && complete {
 		if err := os.WriteFile(filepath.Join("..", "..", "docs", "fidelity.md"), []byte(all.markdown()), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -108,6 +114,7 @@ func (h *host) test(t *testing.T, c cell) *result {
 		at := h.logSize(t)
 		began := time.Now()
 		done := w.does(t, h, r.broken)
+		acted := time.Since(began)
 		readings := h.look(t, b.truth)
 		n := count(b.truth, h.numbers, readings)
 		log := h.logFrom(t, at)
@@ -116,12 +123,13 @@ func (h *host) test(t *testing.T, c cell) *result {
 		if w.name == own {
 			r.mended = done
 		}
-		t.Logf("%-18s %s %v %s (%v)", w.name, n.text(), stateOf(done), errText(done.err), time.Since(began).Round(time.Millisecond))
+		t.Logf("%-18s %s %v %s (%v, looked %v)", w.name, n.text(), stateOf(done), errText(done.err), acted.Round(time.Millisecond), (time.Since(began) - acted).Round(time.Millisecond))
 	}
 	for _, l := range r.ways[own].lost {
-		v := judge(&b.oracle, ruins, l)
-		r.told = append(r.told, v)
-		t.Logf("lost: %s", v)
+		r.told = append(r.told, judge(&b.oracle, ruins, l))
+	}
+	for _, text := range grouped(r.told) {
+		t.Logf("lost: %s", text)
 	}
 	return r
 }
@@ -156,19 +164,25 @@ func judge(o *oracle, r *ruins, l lost) verdict {
 	return v
 }
 
-func (v verdict) String() string {
-	what := string(v.what)
-	if v.number >= 0 {
-		what += fmt.Sprintf(" of message %d", v.number)
+// grouped tells verdicts in words, those of one mailbox and one kind together.
+func grouped(all []verdict) []string {
+	numbers := make(map[string][]string)
+	for _, v := range all {
+		how := "told by " + v.gone
+		switch {
+		case v.recoverable:
+			how = "which the broken files tell"
+		case v.unknown:
+			how = "of which the oracle knows nothing"
+		}
+		k := fmt.Sprintf("%s in %s, %s", v.what, v.mailbox, how)
+		numbers[k] = append(numbers[k], fmt.Sprint(v.number))
 	}
-	what += " in " + v.mailbox
-	switch {
-	case v.recoverable:
-		return what + ", which the broken files tell"
-	case v.unknown:
-		return what + ", of which the oracle knows nothing"
+	var texts []string
+	for _, k := range slices.Sorted(maps.Keys(numbers)) {
+		texts = append(texts, fmt.Sprintf("%d × %s (%s)", len(numbers[k]), k, strings.Join(numbers[k], " ")))
 	}
-	return what + ", told by " + v.gone
+	return texts
 }
 
 // checkTold holds what the damage tells of its changes against the files.
@@ -222,7 +236,14 @@ func (h *host) dovecotLooks(t *testing.T, b *base, r *ruins) {
 type report struct {
 	mu      sync.Mutex
 	full    bool
+	dovecot string // its version
 	results []result
+}
+
+func (r *report) version(v string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dovecot = v
 }
 
 func (r *report) add(one result) {

@@ -38,11 +38,11 @@ func options(layout string) realhost.Options {
 
 // newHost starts a host and makes the stores of its layout. The host runs with Dovecot's own defaults; what has to be made in a way that
 // takes days is made on another one.
-func newHost(t *testing.T, layout string) *host {
+func newHost(t *testing.T, layout string, wanted map[string]bool) *host {
 	t.Helper()
 	h := &host{label: layout, RealHost: remotetest.Real(t, remotetest.Options{Options: options(layout), NoCanaries: true}), stateDir: filepath.Join(t.TempDir(), "state")}
 	t.Cleanup(func() { h.disconnect(t) })
-	h.makeStores(t)
+	h.makeStores(t, wanted)
 	return h
 }
 
@@ -67,10 +67,10 @@ func (h *host) quiet(t *testing.T) {
 			return
 		case i == 1000:
 			t.Fatalf("%d imap processes do not end", n)
-		case i%100 == 50:
+		case i%100 == 20:
 			_, _ = h.Host.Doveadm(t.Context(), "kick", "*") // it fails where there is nobody to kick
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -139,4 +139,15 @@ func emptyFolder(dir string) error {
 		}
 	}
 	return err
+}
+
+// version is Dovecot's, as its log begins.
+func (h *host) version(t *testing.T) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(h.DovecotLog(), "Dovecot v")
+	version, _, _ := strings.Cut(rest, " ")
+	if !ok {
+		t.Fatal("Dovecot does not tell its version")
+	}
+	return version
 }

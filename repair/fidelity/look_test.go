@@ -26,31 +26,36 @@ func (h *host) dial(ctx context.Context) (*probe.Conn, error) {
 	return &probe.Conn{Client: c}, c.Login(ctx, h.Account(), h.Password())
 }
 
-// look reads all mailboxes of the account, those that the truth names and those that are new, until two looks in a row tell the same.
+// look reads all mailboxes of the account until two looks in a row tell the same, and then those that are new.
 func (h *host) look(t *testing.T, truth *fill.Truth) map[string]probe.Reading {
 	t.Helper()
 	names := slices.Sorted(maps.Keys(truth.Mailboxes))
-	last := ""
-	for i := 1; ; i++ {
-		readings := make(map[string]probe.Reading)
-		for _, names := range [][]string{names, h.others(t, names)} {
-			all, err := probe.Take(t.Context(), h.dial, names, probe.Options{Bodies: true}, nil)
-			if err != nil {
-				t.Fatalf("look at the mailboxes: %v", err)
-			}
-			for _, r := range all {
-				readings[r.Mailbox] = r
-			}
+	readings := make(map[string]probe.Reading)
+	take := func(names []string) {
+		all, err := probe.Take(t.Context(), h.dial, names, probe.Options{Bodies: true}, nil)
+		if err != nil {
+			t.Fatalf("look at the mailboxes: %v", err)
 		}
+		for _, r := range all {
+			readings[r.Mailbox] = r
+		}
+	}
+	last := ""
+	for i := 1; i <= looks; i++ {
+		take(names)
 		now := digest(readings)
-		if i == looks || now == last {
-			return readings
+		if now == last {
+			break
 		}
 		last = now
 	}
+	if more := h.others(t, names); len(more) > 0 {
+		take(more)
+	}
+	return readings
 }
 
-// others are the mailboxes that the truth does not name. A list that cannot be had is had at the next look.
+// others are the mailboxes that the truth does not name.
 func (h *host) others(t *testing.T, known []string) []string {
 	t.Helper()
 	c, err := h.dial(t.Context())
@@ -60,6 +65,7 @@ func (h *host) others(t *testing.T, known []string) []string {
 	defer c.Logout(t.Context())
 	list, err := c.List(t.Context())
 	if err != nil {
+		t.Logf("list the mailboxes: %v", err)
 		return nil
 	}
 	var names []string

@@ -136,21 +136,30 @@ func (o *oracle) mdbox(b *base, boxes map[string]*indexEvidence) {
 		if number < 0 {
 			return nil // it may be what Dovecot made of a damaged message
 		}
-		e := either{o.alone[box]}
+		// It is dead here if it is known to be dead everywhere, or to live on elsewhere. Of a message that somebody still refers to,
+		// and nobody knows who, it is no loss if it comes back to where it was first.
+		others := every{o.alone[box]}
+		for name, x := range boxes {
+			if name != box {
+				others = append(others, x.complete())
+			}
+		}
+		e := either{others}
 		for p, s := range byMapUID {
 			if s == nil || s.number != number {
 				continue
 			}
-			told := every{storage.sum(p, "ref")}
-			elsewhere := 0
+			var elsewhere every
 			for _, h := range holders[p] {
 				if h.box != box {
-					elsewhere++
-					told = append(told, boxes[h.box].constant(h.uid, "mdbox"))
+					elsewhere = append(elsewhere, either{boxes[h.box].constant(h.uid, "mdbox"), boxes[h.box].constant(h.uid, "guid")})
 				}
 			}
-			if elsewhere == refs[p] {
-				e = append(e, told)
+			if len(elsewhere) == refs[p] {
+				e = append(e, append(every{storage.sum(p, "ref")}, elsewhere...))
+			}
+			if len(elsewhere) > 0 {
+				e = append(e, append(every{o.alone[box]}, elsewhere...))
 			}
 		}
 		return e

@@ -1,7 +1,6 @@
 package fidelity
 
 import (
-	"encoding/hex"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,17 +28,47 @@ const (
 	incoming = 24 // and that come in later
 )
 
-// makeStores makes a young store here; on a host that rotates its logs quickly one whose logs were rotated, as those of any
-// mailbox are after some days; and lets that one live on here.
-func (h *host) makeStores(t *testing.T) {
+// makeStores makes those stores that are wanted: a young one here; on a host that rotates its logs quickly one whose logs were
+// rotated, as those of any mailbox are after some days; and that one after it has lived on here.
+func (h *host) makeStores(t *testing.T, wanted map[string]bool) {
+	t.Helper()
+	h.stores = make(map[string]*base)
+	mails := mailgen.Series(seed, mailed+incoming)
+	h.makeRotated(t, mails)
+	if wanted["young"] {
+		young, err := fill.Fill(t.Context(), h.imap(), fill.Shape{Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.save(t, "young", h.MailRoot(), young)
+	}
+	if !wanted["changed"] {
+		return
+	}
+	h.lay(t, h.stores["rotated"].saved)
+	if _, err := fill.GoOn(t.Context(), h.imap(), fill.Later{Seed: seed, Mail: mails[mailed : mailed+incoming/2]}); err != nil {
+		t.Fatal(err)
+	}
+	if h.Layout() == "mdbox" {
+		if _, err := h.Host.Doveadm(t.Context(), "purge", "-u", h.Account()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed, err := fill.GoOn(t.Context(), h.imap(), fill.Later{Seed: seed + 1, Mail: mails[mailed+incoming/2:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.save(t, "changed", h.MailRoot(), changed)
+}
+
+// makeRotated makes the rotated store on a host of its own, and finds out which message a text is, from an account to which all
+// came and where nothing was changed.
+func (h *host) makeRotated(t *testing.T, mails []mailgen.Mail) {
 	t.Helper()
 	o := options(h.label)
 	o.RotateLogs, o.NoSSHD, o.Accounts = true, true, []string{"anna@example.org", "scratch@example.org"}
 	old := remotetest.Real(t, remotetest.Options{Options: o, NoCanaries: true})
 	there := fill.Target{Addr: old.IMAP(), User: old.Account(), Password: old.Password()}
-	mails := mailgen.Series(seed, mailed+incoming)
-
-	// Which message a text is, is known from an account to which all came and where nothing was changed.
 	scratch := there
 	scratch.User = "scratch@example.org"
 	if err := fill.Append(t.Context(), scratch, fill.Inbox, mails); err != nil {
@@ -51,16 +80,8 @@ func (h *host) makeStores(t *testing.T) {
 	}
 	h.numbers = make(map[string]int)
 	for _, m := range read.Mailboxes[fill.Inbox].Messages {
-		h.numbers[hex.EncodeToString(m.Sum[:])] = m.Number
+		h.numbers[sum(m)] = m.Number
 	}
-
-	h.stores = make(map[string]*base)
-	young, err := fill.Fill(t.Context(), h.imap(), fill.Shape{Seed: seed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.save(t, "young", h.MailRoot(), young)
-
 	rotated, err := fill.Fill(t.Context(), there, fill.Shape{Seed: seed, MailRoot: old.MailRoot(), Backups: h.Layout() != "maildir"})
 	if err != nil {
 		t.Fatal(err)
@@ -70,21 +91,6 @@ func (h *host) makeStores(t *testing.T) {
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-
-	h.lay(t, h.stores["rotated"].saved)
-	changed, err := fill.GoOn(t.Context(), h.imap(), fill.Later{Seed: seed, Mail: mails[mailed : mailed+incoming/2]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.Layout() == "mdbox" {
-		if _, err := h.Host.Doveadm(t.Context(), "purge", "-u", h.Account()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if changed, err = fill.GoOn(t.Context(), h.imap(), fill.Later{Seed: seed + 1, Mail: mails[mailed+incoming/2:]}); err != nil {
-		t.Fatal(err)
-	}
-	h.save(t, "changed", h.MailRoot(), changed)
 }
 
 // logout waits until nobody has a host's mailboxes open.
@@ -107,7 +113,7 @@ func (h *host) save(t *testing.T, name, root string, truth *fill.Truth) {
 	}
 	for box, m := range truth.Mailboxes {
 		for _, msg := range m.Messages {
-			if n, ok := h.numbers[hex.EncodeToString(msg.Sum[:])]; !ok || n != msg.Number {
+			if n, ok := h.numbers[sum(msg)]; !ok || n != msg.Number {
 				t.Fatalf("%s store, %s: UID %d is message %d, by its text %d", name, box, msg.UID, msg.Number, n)
 			}
 		}
