@@ -2,6 +2,7 @@ package fidelity
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -71,6 +72,26 @@ func newOracle(layout string, layoutFS bool, b *base) oracle {
 		o.maildir(b, boxes, folder)
 	}
 	return o
+}
+
+// unknown are the facts about a sound store that the oracle does not know.
+func (o *oracle) unknown(truth *fill.Truth) []string {
+	var all []string
+	ask := func(l lost) {
+		if e := o.tells(l); e == nil || !e.told(&ruins{}) {
+			all = append(all, fmt.Sprintf("%s of message %d in %s", l.what, l.number, l.mailbox))
+		}
+	}
+	for name, m := range truth.Mailboxes {
+		ask(lost{mailbox: name, number: -1, what: validity})
+		ask(lost{mailbox: name, number: -1, what: single})
+		for _, msg := range m.Messages {
+			for _, a := range []attribute{whole, flags, keywords, uid, date} {
+				ask(lost{mailbox: name, number: msg.Number, what: a})
+			}
+		}
+	}
+	return all
 }
 
 // listOf is what dovecot.list.index tells.

@@ -120,6 +120,9 @@ func (h *host) save(t *testing.T, name, root string, truth *fill.Truth) {
 	}
 	b.files, b.links = readTree(t, b.saved)
 	b.oracle = newOracle(h.Layout(), h.LayoutFS(), b)
+	if list := b.oracle.unknown(truth); len(list) > 0 {
+		t.Errorf("%s store: the oracle does not know %q", name, list)
+	}
 	h.stores[name] = b
 }
 
