@@ -20,18 +20,21 @@ it showed before the damage, message by message. This page is written by that te
 
     DOVEMEND_FIDELITY=full DOVEMEND_FIDELITY_WRITE=1 go test ./repair/fidelity -timeout 4h
 
-The mailboxes: an INBOX of 45 messages and more, and five others with about 50, after messages were expunged, moved and copied. Each damage is done to
-three stores: one whose logs were never rotated; one whose logs were, as those of any mailbox are after some days; and that one after it
-has lived on (and, mdbox, was purged). Each is broken %[2]d times, with other random bytes in other places, every second time in Archive/2020 instead
-of INBOX, where most messages have been moved to. A cell shows the worst of all these.
+**The mailboxes.** An INBOX of about 45 messages and five other mailboxes with about 50, after messages were expunged, moved and copied. Each damage is
+done to three stores: one whose logs were never rotated; one whose logs were, as those of any mailbox are after some days; and that one
+after it has lived on (and, mdbox, was purged). Each is broken %[2]d times, with other random bytes in other places, every second time in Archive/2020
+instead of INBOX, to where messages have been moved. A cell shows the worst of all these.
 
-The ways: **nothing**, only looking; **rm dovecot.index**; **rm -rf \* in the folder**, both after the user's processes were ended; **force-resync**,
-as the administrator of the server can run it, and the owner of a mailbox on a shared host cannot; and **dovemend**, by the remedy that it recommends.
+**The ways.** *nothing*: only looking. *rm dovecot.index* and *rm -rf \* in the folder*, both with no process running. *force-resync*, as the administrator
+of the server can run it, and the owner of a mailbox on a shared host cannot. *dovemend*: the remedy that it recommends, with every loss accepted that
+it names. Afterwards all mailboxes are read; a keyword is set and taken away in each, as some damage lies still until Dovecot writes; and
+they are read again, until two readings are the same.
 
-In a cell: **ok**, nothing was lost; *−n msg*, messages that are gone; *n unreadable*, listed, and their text cannot be read or is
-another one; *+n dead*, expunged or moved away, and back; *+n double*, there once more; *−n flags*, *−n keywords*, *n UIDs*, *n dates*, messages with other
-flags, keywords, UIDs, received dates; *n UIDVALIDITY*, mailboxes which mail programs download anew; *n crashes*, imap processes that died; *log n*,
-warnings and errors in Dovecot's log from the first look on.
+**The cells.** *ok*: nothing was lost. *−n msg*: messages that are gone. *n unreadable*: listed, and the text cannot be read or is another one. *+n dead*:
+expunged or moved away, and back. *+n double*: there once more. *−n flags*, *−n keywords*, *n UIDs*, *n dates*: messages with other flags, keywords,
+UIDs, received dates. *n UIDVALIDITY*: mailboxes that mail programs download anew. *n crashes*: imap processes that died. *doveadm crashes*: the way
+itself died. *log n*: warnings and errors in Dovecot's log, from the first look on. What dovemend did is in the last column; more than one where it
+depended on the store.
 `
 
 // markdown is docs/fidelity.md.
@@ -70,7 +73,7 @@ func (r *report) table(b *strings.Builder, layout string, rows []*row) {
 		}
 		fmt.Fprintf(b, "| `%s` %s |", row.kind, strings.ReplaceAll(damage.Text(row.kind), "*", "\\*"))
 		for _, w := range ways {
-			text := row.ways[w.name].text()
+			text := row.text(w.name)
 			if text == "ok" {
 				text = "**ok**"
 			}

@@ -3,6 +3,7 @@ package fidelity
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"dovemend/remote/remotetest/damage"
@@ -54,9 +55,17 @@ func worst(a, b counts) counts {
 // row is one kind of damage to one layout.
 type row struct {
 	layout, kind string
-	times        int
 	ways         map[string]counts // worst of all stores and seeds
 	results      []result
+}
+
+// text is a cell.
+func (r *row) text(way string) string {
+	text := r.ways[way].text()
+	if way == resyncs && slices.ContainsFunc(r.results, func(one result) bool { return one.aborted }) {
+		text += ", doveadm crashes"
+	}
+	return text
 }
 
 // rows are the tables' rows.
@@ -67,7 +76,6 @@ func (r *report) rows() []*row {
 			all = append(all, &row{layout: one.layout, kind: one.kind, ways: make(map[string]counts)})
 		}
 		last := all[len(all)-1]
-		last.times++
 		last.results = append(last.results, one)
 		for name, n := range one.ways {
 			last.ways[name] = worst(last.ways[name], n.counts)
@@ -80,9 +88,9 @@ func (r *report) rows() []*row {
 func (r *report) plain() string {
 	var b strings.Builder
 	for _, row := range r.rows() {
-		fmt.Fprintf(&b, "%s/%s (%d): %s\n", row.layout, row.kind, row.times, damage.Text(row.kind))
+		fmt.Fprintf(&b, "%s/%s (%d): %s\n", row.layout, row.kind, len(row.results), damage.Text(row.kind))
 		for _, w := range ways {
-			fmt.Fprintf(&b, "    %-18s %s\n", w.name, row.ways[w.name].text())
+			fmt.Fprintf(&b, "    %-18s %s\n", w.name, row.text(w.name))
 		}
 	}
 	return b.String()

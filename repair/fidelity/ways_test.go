@@ -18,8 +18,10 @@ type way struct {
 	does func(t *testing.T, h *host, broken []string) mended
 }
 
-// own is the way that is held against the others.
-const own = "dovemend"
+const (
+	own     = "dovemend" // the way that is held against the others
+	resyncs = "force-resync"
+)
 
 // ways are those that people know of, and ours. Before the recipes that remove files the processes are ended, as they say.
 var ways = []way{
@@ -40,7 +42,7 @@ var ways = []way{
 		}
 		return mended{}
 	}},
-	{"force-resync", func(t *testing.T, h *host, _ []string) mended { return mended{err: h.resync(t.Context())} }},
+	{resyncs, func(t *testing.T, h *host, _ []string) mended { return mended{err: h.resync(t.Context())} }},
 	{own, func(t *testing.T, h *host, broken []string) mended { return h.dovemend(t, broken) }},
 }
 
