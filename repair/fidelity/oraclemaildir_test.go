@@ -5,12 +5,13 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"dovemend/remote/remotetest/fill"
 	"dovemend/repair/dovecot"
 )
 
-// messageID is a message's own name, by which an envelope in the cache shows which file it belongs to.
+// messageID is a message's own name, by which the cache shows which file a UID belongs to.
 var messageID = regexp.MustCompile(`<[0-9]+\.[0-9]+@mailgen\.example>`)
 
 // maildir: a message is in the mailbox in whose cur/ or new/ its file lies, and the file's name tells its flags. Its UID is in
@@ -27,7 +28,7 @@ func (o *oracle) maildir(b *base, boxes map[string]*indexEvidence, folder func(*
 		}
 		first := bytes.IndexByte(b.files[listName], '\n')
 		o.validity[name] = append(either{bytesOf{listName, 0, int64(first) + 1}}, trusted(o.validity[name], listName, int64(first))...)
-		names := bytesOf{keywordsName, 0, int64(len(b.files[keywordsName]))}
+		letters := bytesOf{keywordsName, 0, int64(len(b.files[keywordsName]))}
 		uids := make(map[int]dovecot.UID)
 		for _, msg := range m.Messages {
 			uids[msg.Number] = dovecot.UID(msg.UID)
@@ -45,14 +46,14 @@ func (o *oracle) maildir(b *base, boxes map[string]*indexEvidence, folder func(*
 			parsed := dovecot.ParseMaildirName(filepath.Base(file))
 			f := &facts{whole: every{nameOf(file), bytesOf{file, 0, int64(len(data))}}, flags: nameOf(file), keywords: nameOf(file), date: nameOf(file)}
 			if parsed.Keywords != 0 {
-				f.keywords = either{every{nameOf(file), names}, x.keywords(u)}
+				f.keywords = either{every{nameOf(file), letters}, x.keywords(u)}
 			}
 			told := either{}
 			if e := line[parsed.Base]; e != nil {
 				told = append(told, e)
 			}
 			if id := messageID.Find(data); id != nil {
-				if c := x.cached(u, func(v map[string][]byte) bool { return bytes.Contains(v["imap.envelope"], id) }); c != nil {
+				if c := x.cached(u, func(v map[string][]byte) bool { return names(v, id) }); c != nil {
 					told = append(told, c)
 				}
 			}
@@ -64,6 +65,16 @@ func (o *oracle) maildir(b *base, boxes map[string]*indexEvidence, folder func(*
 	for name := range boxes {
 		o.alone[name] = every{}
 	}
+}
+
+// names reports whether what the cache knows of a message holds its own name.
+func names(values map[string][]byte, id []byte) bool {
+	for field, v := range values {
+		if (strings.EqualFold(field, "hdr.message-id") || field == "imap.envelope") && bytes.Contains(v, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // trusted is what tells a Maildir's UIDVALIDITY besides the uidlist. Dovecot believes the uidlist, and rightly: against one that is
