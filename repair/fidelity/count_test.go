@@ -135,11 +135,12 @@ func (t *tally) message(box string, m fill.Message, row *probe.Message) {
 	}
 }
 
-// words puts flags in one form.
+// words puts flags in one form. The keyword that using a mailbox sets and takes away is left out: where a session died in
+// between, it is still there.
 func words(list []string) string {
 	var l []string
 	for _, f := range list {
-		if !strings.EqualFold(f, `\Recent`) {
+		if !strings.EqualFold(f, `\Recent`) && !strings.EqualFold(f, fill.Mark) {
 			l = append(l, strings.ToLower(f))
 		}
 	}

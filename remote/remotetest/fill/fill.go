@@ -194,7 +194,7 @@ func (c *client) rotate(ctx context.Context, s Shape) error {
 		for _, box := range all {
 			commands := []string{"SELECT " + c.name(box)}
 			for range 40 {
-				commands = append(commands, "UID STORE 1:* +FLAGS.SILENT ($MDNSent)", "UID STORE 1:* -FLAGS.SILENT ($MDNSent)")
+				commands = append(commands, "UID STORE 1:* +FLAGS.SILENT ("+Mark+")", "UID STORE 1:* -FLAGS.SILENT ("+Mark+")")
 			}
 			if err := c.all(append(commands, "CLOSE")); err != nil {
 				return err

@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// Mark is the keyword that [Use] sets and takes away. No message has it.
+const Mark = "$MDNSent"
+
 // Use does in each of some mailboxes what a mail program does that somebody works with, and leaves all as it was: it opens
 // the mailbox for writing, marks its last message, and takes the mark away. Damage that reading does not meet comes to light
 // when Dovecot writes. Where that fails, the other mailboxes are used all the same; the error tells of all.
@@ -36,7 +39,7 @@ func (c *client) use(box string) error {
 	if err != nil || slices.Contains(answers, "* 0 EXISTS") {
 		return err
 	}
-	for _, command := range []string{"UID STORE * +FLAGS.SILENT ($MDNSent)", "UID STORE * -FLAGS.SILENT ($MDNSent)", "UNSELECT"} {
+	for _, command := range []string{"UID STORE * +FLAGS.SILENT (" + Mark + ")", "UID STORE * -FLAGS.SILENT (" + Mark + ")", "UNSELECT"} {
 		if _, err := c.do("%s", command); err != nil {
 			return err
 		}
