@@ -1,7 +1,6 @@
 package fidelity
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,16 +8,6 @@ import (
 
 // compared is in what the ways are held against each other.
 var compared = []attribute{whole, dead, single, flags, keywords, uid, date, validity, logged, crashed}
-
-// failures are all cells in which dovemend is worse than another way, or lost what was told.
-func (r *report) failures() []string {
-	var all []string
-	for _, one := range r.sorted() {
-		all = append(all, one.worse()...)
-		all = append(all, one.recoverable()...)
-	}
-	return all
-}
 
 // worse tells in what dovemend is worse than other ways.
 func (r *result) worse() []string {
@@ -51,17 +40,5 @@ func (r *result) recoverable() []string {
 		all = append(all, fmt.Sprintf("%s: recoverable loss: %s in %s, %d times", r.cell, k[0], k[1], n))
 	}
 	slices.Sort(all)
-	return all
-}
-
-// sorted are the results in the order of the tables.
-func (r *report) sorted() []result {
-	rank := func(c cell) int {
-		return slices.Index(layouts, c.layout)*10000 + slices.Index(kindsOf(c.layout), c.kind)*10 + slices.Index(stores, c.store)
-	}
-	all := slices.Clone(r.results)
-	slices.SortFunc(all, func(a, b result) int {
-		return cmp.Or(cmp.Compare(rank(a.cell), rank(b.cell)), cmp.Compare(a.seed, b.seed))
-	})
 	return all
 }
