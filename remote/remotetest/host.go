@@ -70,12 +70,17 @@ func plant(t testing.TB, p canary.Place) *canary.Canaries {
 }
 
 // Damage breaks a mailbox of the host's first account: kind is one of damage.Kinds, mailbox a storage name with "/" between
-// the levels. It gives the files it changed or removed.
+// the levels. It gives the files it changed or removed. Where Dovecot's look at the broken mailbox belongs to the damage, and there is
+// a Dovecot, it looks.
 func Damage(t testing.TB, h Host, mailbox, kind string, seed uint64) []string {
 	t.Helper()
 	files, err := damage.Do(damage.Target{MailRoot: h.MailRoot(), Layout: h.Layout(), LayoutFS: h.LayoutFS(), Mailbox: mailbox}, kind, seed)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if damage.Looked(kind) && h.IMAP() != "" {
+		// This look may fail; what matters is what it leaves on disk.
+		_, _ = fill.Read(t.Context(), target(t, h))
 	}
 	return files
 }

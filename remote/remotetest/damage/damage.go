@@ -1,13 +1,12 @@
 // Package damage breaks a mailbox's files in named ways, the ways of full disks, crashes, bad memory and helpful users.
-// The same kind and seed break the same files in the same way. Owner, mode and place of what is damaged stay as they are.
+// The same kind and seed break the same files in the same way. Owner, mode and place of what is damaged stay as they are, and of
+// files with mail the time of last change too, which is a Maildir message's received date.
 package damage
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,88 +66,54 @@ func Text(name string) string {
 	return ""
 }
 
+// Looked reports whether a kind is one that Dovecot's look at the broken mailbox belongs to: after [Do], somebody has to open
+// it over IMAP to make the damage what its text says.
+func Looked(name string) bool { return name == madeAnew }
+
 // Do breaks a mailbox and gives the files it removed or wrote. It is an error if there is nothing of the kind to break.
 func Do(t Target, name string, seed uint64) ([]string, error) {
+	changes, err := Break(t, name, seed)
+	return files(changes), err
+}
+
+// Break is [Do] and tells which bytes it changed, file by file. The error is an [fs.ErrNotExist] where what the kind breaks
+// is not there.
+func Break(t Target, name string, seed uint64) ([]Change, error) {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 	if i < 0 || kinds[i].layouts != "" && !strings.Contains(kinds[i].layouts, t.Layout) {
 		return nil, fmt.Errorf("damage %q: no such kind for %s", name, t.Layout)
 	}
-	b := &breaker{Target: t, Rand: rand.New(rand.NewPCG(seed, 0x64616d))}
+	b := &breaker{Target: t, folder: t.Folder(), Rand: rand.New(rand.NewPCG(seed, 0x64616d))}
 	if err := kinds[i].do(b); err != nil {
-		return b.files, fmt.Errorf("damage %q: %w", name, err)
+		return b.changes, fmt.Errorf("damage %q: %w", name, err)
 	}
-	if len(b.files) == 0 {
-		return nil, fmt.Errorf("damage %q: nothing there to break", name)
+	if len(b.changes) == 0 {
+		return nil, fmt.Errorf("damage %q: %w", name, nothing("nothing there to break"))
 	}
-	return b.files, nil
+	return b.changes, nil
 }
 
-// breaker does the breaking.
-type breaker struct {
-	Target
-	*rand.Rand
-	files []string
-}
-
-func (b *breaker) path(name string) string { return filepath.Join(b.Folder(), name) }
-
-func (b *breaker) storage(name string) string { return filepath.Join(b.MailRoot, "storage", name) }
-
-// remove removes files of which at least the first must exist.
-func (b *breaker) remove(paths ...string) error {
-	for i, p := range paths {
-		err := os.Remove(p)
-		if i > 0 && errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		b.files = append(b.files, p)
-	}
-	return nil
-}
-
-// rewrite changes a file's bytes in place.
-func (b *breaker) rewrite(path string, change func([]byte) []byte) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(change(old))
-	b.files = append(b.files, path)
-	return errors.Join(err, f.Close())
-}
-
-// cut keeps that much of a file, in percent.
-func (b *breaker) cut(path string, percent int) error {
-	return b.rewrite(path, func(old []byte) []byte { return old[:len(old)*percent/100] })
-}
-
-// garbage puts up to n random bytes over a file, from the given place on; a negative place is the middle.
-func (b *breaker) garbage(path string, at, n int) error {
-	return b.rewrite(path, func(old []byte) []byte {
-		if at < 0 {
-			at = max(0, (len(old)-n)/2)
-		}
-		for i := at; i < min(at+n, len(old)); i++ {
-			old[i] = byte(b.Uint32())
-		}
-		return old
-	})
+// nothing says that what was to be broken is not there.
+func nothing(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, fs.ErrNotExist)...)
 }
 
 // message finds a file with mail in it: an mdbox storage file, an sdbox message, a Maildir message. The same seed
 // finds the same one.
 func (b *breaker) message() (string, error) {
-	dirs, pattern := []string{b.Folder()}, "u.*"
+	all, err := b.messages()
+	if err != nil {
+		return "", err
+	}
+	return all[b.IntN(len(all))], nil
+}
+
+// messages finds all of them.
+func (b *breaker) messages() ([]string, error) {
+	dirs, pattern := []string{b.folder}, "u.*[0-9]"
 	switch b.Layout {
 	case "mdbox":
-		return b.storage("m.1"), nil
+		dirs, pattern = []string{b.storage("")}, "m.*[0-9]"
 	case "maildir":
 		dirs, pattern = []string{b.path("cur"), b.path("new")}, "*"
 	}
@@ -156,15 +121,15 @@ func (b *breaker) message() (string, error) {
 	for _, dir := range dirs {
 		found, err := filepath.Glob(filepath.Join(escape(dir), pattern))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		all = append(all, found...)
 	}
 	if len(all) == 0 {
-		return "", fmt.Errorf("no message in %s: %w", b.Folder(), fs.ErrNotExist)
+		return nil, nothing("no message in %s", b.folder)
 	}
 	slices.Sort(all)
-	return all[b.IntN(len(all))], nil
+	return all, nil
 }
 
 // escape keeps a directory's name from being read as a pattern.

@@ -30,9 +30,11 @@ type Shape struct {
 	Expunged, Moved, Copied    int // from INBOX: removed, moved to Archive/2020, copied to Sent
 	InSent, InUmlauts, InAside int // messages appended to Sent, Entwürfe/Größe, Archive/2020
 	// MailRoot, if given, makes Fill go on changing flags until that many folders under it have a dovecot.index.log.2:
-	// those of the mailboxes in Rotate, by default of all with mail.
+	// those of the mailboxes in Rotate, by default of all with mail. With Backups it goes on until they have a
+	// dovecot.index.backup too, which a Maildir never has.
 	MailRoot string
 	Rotate   []string
+	Backups  bool
 }
 
 func (s *Shape) defaults() {
@@ -175,7 +177,13 @@ func (c *client) rotate(ctx context.Context, s Shape) error {
 		if err != nil {
 			return err
 		}
-		if found >= len(all) {
+		backups := len(all)
+		if s.Backups {
+			if backups, err = filesNamed(s.MailRoot, "dovecot.index.backup"); err != nil {
+				return err
+			}
+		}
+		if found >= len(all) && backups >= len(all) {
 			return nil
 		}
 		select { // logs younger than a second are not rotated
@@ -186,7 +194,7 @@ func (c *client) rotate(ctx context.Context, s Shape) error {
 		for _, box := range all {
 			commands := []string{"SELECT " + c.name(box)}
 			for range 40 {
-				commands = append(commands, "UID STORE 1:* +FLAGS.SILENT ($MDNSent)", "UID STORE 1:* -FLAGS.SILENT ($MDNSent)")
+				commands = append(commands, "UID STORE 1:* +FLAGS.SILENT ("+Mark+")", "UID STORE 1:* -FLAGS.SILENT ("+Mark+")")
 			}
 			if err := c.all(append(commands, "CLOSE")); err != nil {
 				return err

@@ -89,6 +89,35 @@ func TestFillGivesTheAccountItsShape(t *testing.T) {
 			if d := truth.Diff(again); len(d) != 4 {
 				t.Errorf("four changes, but Diff tells %q", d)
 			}
+			mails = mailgen.Series(3, 107)[95:]
+			later, err := GoOn(t.Context(), target, Later{Seed: 4, Mail: mails})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, m := range later.Mailboxes {
+				numbers := map[int]bool{}
+				for _, msg := range m.Messages {
+					numbers[msg.Number] = true
+				}
+				if len(numbers) != len(m.Messages) || numbers[-1] {
+					t.Errorf("%s, later: message numbers are not told or double", name)
+				}
+			}
+			if got := [2]int{later.Mailboxes[Inbox].Count(""), later.Mailboxes[Sent].Count("")}; got != [2]int{45 - 2 - 4 + 6, 24 - 2 + 3 + 2} {
+				t.Errorf("later, INBOX and Sent have %d messages", got)
+			}
+			if err := Use(t.Context(), target, []string{Inbox, Archive, Umlauts, Sent, Empty}); err != nil {
+				t.Error(err)
+			}
+			if again, err = Read(t.Context(), target); err != nil {
+				t.Fatal(err)
+			}
+			if d := later.Diff(again); len(d) > 0 {
+				t.Errorf("after use: %q", d)
+			}
+			if err := Use(t.Context(), target, []string{"no such mailbox", Inbox}); err == nil {
+				t.Error("a mailbox that is not there was used")
+			}
 			if log := h.DovecotLog(); strings.Contains(log, "Error") || strings.Contains(log, "Warning") {
 				t.Errorf("log: %s", log)
 			}

@@ -39,6 +39,14 @@ func (h *Host) DovecotLog() string {
 	return h.dovecot.readLog()
 }
 
+// DovecotLogFile is where that is; "" without Dovecot.
+func (h *Host) DovecotLogFile() string {
+	if h.dovecot == nil {
+		return ""
+	}
+	return h.dovecot.log
+}
+
 // Doveadm runs doveadm as the administrator of this host and gives its output.
 func (h *Host) Doveadm(ctx context.Context, args ...string) ([]byte, error) {
 	if h.dovecot == nil {

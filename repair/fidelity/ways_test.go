@@ -1,0 +1,73 @@
+package fidelity
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dovemend/remote/remotetest/damage"
+)
+
+// way is what somebody does about a broken mailbox.
+type way struct {
+	name string
+	does func(t *testing.T, h *host, broken []string) mended
+}
+
+const (
+	own     = "dovemend" // the way that is held against the others
+	resyncs = "force-resync"
+)
+
+// ways are those that people know of, and ours. Before the recipes that remove files the processes are ended, as they say.
+var ways = []way{
+	{"nothing", func(*testing.T, *host, []string) mended { return mended{} }},
+	{"rm dovecot.index", func(t *testing.T, h *host, broken []string) mended {
+		for _, box := range broken {
+			if err := os.Remove(filepath.Join(h.folder(box), "dovecot.index")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		return mended{}
+	}},
+	{"rm -rf *", func(t *testing.T, h *host, broken []string) mended {
+		for _, box := range broken {
+			if err := emptyFolder(h.folder(box)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return mended{}
+	}},
+	{resyncs, func(t *testing.T, h *host, _ []string) mended { return mended{err: h.resync(t.Context())} }},
+	{own, func(t *testing.T, h *host, broken []string) mended { return h.dovemend(t, broken) }},
+}
+
+// broken are the mailboxes whose own folders a damage touched: those that a user would find broken. A damage to files that
+// mailboxes share is noticed in the cell's mailbox.
+func (h *host) broken(c cell, b *base, changes []damage.Change) []string {
+	var names []string
+	folders := make(map[string]string)
+	for name := range b.truth.Mailboxes {
+		folders[h.folder(name)] = name
+	}
+	for _, change := range changes {
+		dir := filepath.Dir(change.File)
+		if h.Layout() == "maildir" && slices.Contains([]string{"cur", "new", "tmp"}, filepath.Base(dir)) {
+			dir = filepath.Dir(dir)
+		}
+		file := filepath.Base(change.File)
+		shared := strings.HasPrefix(file, "dovecot.list.index") || file == "subscriptions"
+		if name, ok := folders[dir]; ok && !shared && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		names = []string{c.mailbox()}
+	}
+	slices.Sort(names)
+	return names
+}
