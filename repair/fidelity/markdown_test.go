@@ -96,7 +96,7 @@ func (r *row) remedies() string {
 	times := make(map[string]int)
 	for _, one := range r.results {
 		what := string(cmp.Or(one.mended.remedy, plan.Remedy("none")))
-		if s := one.mended.state; s != "done and verified" && s != "nothing recommended" {
+		if s := one.mended.state; s != "done and verified" && s != "nothing to do" {
 			what += " (" + s + ")"
 		}
 		if one.mended.salvaged > 0 {

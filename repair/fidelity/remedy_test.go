@@ -23,31 +23,21 @@ type mended struct {
 	err      error
 }
 
-// mend repairs mailboxes as somebody does who takes dovemend's advice and accepts whatever loss it names. This is the one place
-// that chooses the remedy: when there is repair --remedy auto, it is that one.
+// mend repairs mailboxes with repair --remedy auto, as somebody does who takes dovemend's advice and accepts whatever loss it names.
 func mend(ctx context.Context, r *repair.Run) (m mended) {
-	offers, err := r.Offers(ctx)
-	if err != nil {
-		return mended{state: "error", err: err}
-	}
-	for _, o := range offers {
-		if o.Recommended && o.Refused == "" {
-			m.remedy, m.accepted = o.Remedy, o.Costs
-		}
-	}
-	if m.remedy == "" {
-		m.state = "nothing recommended"
-		return m
-	}
 	var names []string
 	for _, b := range r.Mailboxes() {
 		names = append(names, b.Name)
 	}
 	r.Accept(plan.Losses(), names)
-	if _, err := r.Plan(ctx, m.remedy); err != nil {
-		m.state, m.err = "refused", err
-		return m
+	p, err := r.Plan(ctx, plan.Auto)
+	if err != nil {
+		return mended{state: "refused", err: err}
 	}
+	if len(p.Steps) == 0 {
+		return mended{state: "nothing to do"}
+	}
+	m.remedy, m.accepted = p.Remedy, p.Costs
 	if err := r.Apply(ctx); err != nil {
 		m.state, m.err = "not applied", err
 		var stopped *repair.StoppedError
