@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"dovemend/remote"
 	"dovemend/repair/apply"
@@ -21,6 +22,7 @@ const attempts = 3
 type StoppedError struct {
 	Run     string
 	Of      string // where the run is an undo: the run it takes back
+	Remedy  plan.Remedy
 	Outcome apply.Outcome
 	Err     error
 }
@@ -38,12 +40,15 @@ var ErrUnchanged = errors.New("nothing was changed")
 // Apply ends the processes, looks at the files again, and carries out the plan made by [Run.Plan]. Where something has
 // changed since, the plan is made anew first; if that one would cost more than was accepted, nothing is done. A
 // [StoppedError] says that something was changed before it stopped.
+//
+// Where a mail process wakes up in the middle of a rebuild, what was done is taken back, and the rebuild begun again as a run
+// of its own: [Run.ID] is another one then.
 func (r *Run) Apply(ctx context.Context) error {
 	if r.plan == nil {
 		return errors.New("apply: no plan was made")
 	}
 	for attempt := 1; ; attempt++ {
-		if err := r.quiesce(ctx); err != nil {
+		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
 			return unchanged(err)
 		}
 		if err := r.freshen(ctx); err != nil {
@@ -56,8 +61,13 @@ func (r *Run) Apply(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
+		case out.Changed && errors.Is(err, apply.ErrChanged) && r.plan.Remedy == plan.Rebuild && attempt < attempts:
+			r.s.rep.Warn("a mail program woke Dovecot up in the middle of the repair; what was done is taken back, and the repair begun anew. Close that program if you can")
+			if err := r.startOver(ctx, out, err); err != nil {
+				return err
+			}
 		case out.Changed:
-			return &StoppedError{Run: r.ID(), Outcome: out, Err: err}
+			return &StoppedError{Run: r.ID(), Remedy: r.plan.Remedy, Outcome: out, Err: err}
 		case errors.Is(err, apply.ErrChanged) && attempt < attempts:
 			r.s.rep.Info("something changed just before the first step; looking again")
 		default:
@@ -75,9 +85,9 @@ func unchanged(err error) error {
 }
 
 // quiesce ends the account's processes. Without a shell that cannot be done, and every step's expectation has to do.
-func (r *Run) quiesce(ctx context.Context) error {
+func (r *Run) quiesce(ctx context.Context, o remote.QuiesceOptions) error {
 	r.s.rep.Stage("ending Dovecot's processes")
-	quiet, err := r.s.host.Quiesce(ctx, r.s.o.Quiesce)
+	quiet, err := r.s.host.Quiesce(ctx, o)
 	if errors.Is(err, remote.ErrNoShell) {
 		r.s.rep.Warn("without a shell, running mail processes cannot be ended; if a mail program changes the mailbox meanwhile, the repair notices and stops")
 		return nil
@@ -97,6 +107,18 @@ func (r *Run) quiesce(ctx context.Context) error {
 		r.s.rep.Warn("mail processes keep coming back" + who(quiet.Back) + "; close that mail program if you can. The repair goes on: each step first makes sure that nothing has changed")
 	}
 	return nil
+}
+
+// hush ends processes that have come back while new files were brought to the host. What it cannot do the steps notice.
+func (r *Run) hush(ctx context.Context) error {
+	o := r.s.o.Quiesce
+	o.Settle, o.Tries = time.Millisecond, 1
+	quiet, err := r.s.host.Quiesce(ctx, o)
+	if errors.Is(err, remote.ErrNoShell) {
+		return nil
+	}
+	r.log.Info("processes ended before the first file changes", "ended", len(quiet.Ended), "error", err)
+	return err
 }
 
 func counted(n int, one, many string) string {
@@ -160,7 +182,7 @@ func (r *Run) execute(ctx context.Context) (apply.Outcome, error) {
 	r.s.rep.Stage(r.doing())
 	r.s.rep.Total(len(r.plan.Steps), 0)
 	told := 0
-	e := &apply.Executor{Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
+	e := &apply.Executor{Quiet: r.hush,Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
 		Report: func(done, _ int, s plan.Step) {
 			r.s.rep.Advance(done-told, 0)
 			told = done

@@ -24,6 +24,7 @@ type bench struct {
 	h     *remotetest.EmbeddedHost
 	state string
 	said  *said
+	rep   Reporter // said, where a test does not want to do more
 }
 
 // said keeps what a reporter was told.
@@ -61,6 +62,14 @@ func newBench(t *testing.T) *bench {
 	return &bench{T: t, h: h, state: filepath.Join(t.TempDir(), "state"), said: &said{}}
 }
 
+// reporter is what is told what happens.
+func (b *bench) reporter() Reporter {
+	if b.rep != nil {
+		return b.rep
+	}
+	return b.said
+}
+
 // laySdbox lays a folder of n messages, and index files that nothing can read.
 func laySdbox(dir string, n int) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -94,7 +103,7 @@ func (b *bench) options(boxes ...string) Options {
 // begin connects and copies the mailboxes, all where none is named.
 func (b *bench) begin(kind string, boxes ...string) *Run {
 	b.Helper()
-	s, err := Connect(b.Context(), b.options(boxes...), b.said)
+	s, err := Connect(b.Context(), b.options(boxes...), b.reporter())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -140,7 +149,7 @@ func (b *bench) verified(r *Run) {
 // undo takes a run back and gives the undo's ID.
 func (b *bench) undo(id string) string {
 	b.Helper()
-	r, err := UndoRun(b.Context(), b.options(), id, b.said)
+	r, err := UndoRun(b.Context(), b.options(), id, b.reporter())
 	if err != nil {
 		b.Fatalf("undo: %v", err)
 	}

@@ -59,6 +59,11 @@ func (s *Session) NewRun(ctx context.Context, kind string, a store.Account, boxe
 		s.rep.Warn(w)
 	}
 	m := s.meta(rundir.Kind(kind), a, boxes)
+	if m.Kind == rundir.KindRepair {
+		if err := s.unfinished(m); err != nil {
+			return nil, err
+		}
+	}
 	return s.begin(m, a, boxes)
 }
 

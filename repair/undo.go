@@ -118,12 +118,12 @@ func (r *Run) resume(ctx context.Context) error {
 		return err
 	}
 	if m.Stage != rundir.StageApplied { // else only the look at what came of it is missing
-		if err := r.quiesce(ctx); err != nil {
+		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
 			return err
 		}
 		out, err := r.execute(ctx)
 		if err != nil {
-			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Outcome: out, Err: err}
+			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Remedy: r.plan.Remedy, Outcome: out, Err: err}
 		}
 	}
 	if r.plan.Remedy == plan.Undo {
@@ -197,7 +197,7 @@ func (r *Run) unlock() error {
 // takeBack copies what is there now, plans the undo and applies it.
 func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, replay apply.Replay) error {
 	for attempt := 1; ; attempt++ {
-		if err := r.quiesce(ctx); err != nil {
+		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
 			return unchanged(err)
 		}
 		if r.snap == nil {
@@ -229,7 +229,7 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 		case err == nil:
 			return r.markUndone(old.ID())
 		case out.Changed:
-			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Outcome: out, Err: err}
+			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Remedy: r.plan.Remedy, Outcome: out, Err: err}
 		case errors.Is(err, apply.ErrChanged) && attempt < attempts:
 			r.s.rep.Info("something changed just before the first step; looking again")
 		default:

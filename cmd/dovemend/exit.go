@@ -65,6 +65,7 @@ func judge(err error, verb string) verdict {
 	var notFound *store.NotFoundError
 	var badRoot *store.RootError
 	var laterRun *repair.LaterRunError
+	var unfinished *repair.UnfinishedError
 	var unseen *unseenError
 	var noRoom *snapshot.NoSpaceError
 	switch {
@@ -92,6 +93,8 @@ func judge(err error, verb string) verdict {
 		return verdict{exitError, hint}
 	case stoppedByPerson(err):
 		return verdict{exitInterrupted, "the same command again; what was copied is not copied twice"}
+	case errors.As(err, &unfinished):
+		return verdict{exitUsage, goOn(unfinished.Run, unfinished.Run, false) + "; then the same command again"}
 	case errors.As(err, &laterRun):
 		return verdict{exitUsage, ui.Command("dovemend", "undo", "--run", laterRun.Later) + ", then the same command again"}
 	case errors.Is(err, apply.ErrChanged):
@@ -178,6 +181,8 @@ func afterStop(e *repair.StoppedError) string {
 	switch {
 	case errors.Is(e.Err, apply.ErrChanged) && e.Of != "":
 		return "close the mail programs that use this mailbox, then: " + undo + ", which looks at everything anew"
+	case errors.Is(e.Err, apply.ErrChanged) && e.Remedy == plan.Rebuild:
+		return "close the mail programs that use this mailbox, then: " + undo + "; after that the same \"dovemend repair …\" command again. Until then nothing is lost: the copy has all that was there"
 	case errors.Is(e.Err, apply.ErrChanged):
 		return "close the mail programs that use this mailbox; then the same \"dovemend repair …\" command again does the rest, or " + undo + " takes back what was done"
 	case localFull(e.Err):

@@ -90,6 +90,7 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 	end := k.p.stop.act()
 	err := r.Apply(k.ctx())
 	end()
+	doc.Run = r.ID() // a rebuild that was begun anew is another run
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func batch(steps []plan.Step, i int) int {
 func together(s plan.Step) bool {
 	switch s.Op {
 	case plan.OpRemove, plan.OpPut:
-		return s.Class == plan.ClassMailboxFile
+		return s.Class == plan.ClassMailboxFile || isTemp(s)
 	case plan.OpRename:
 		return s.Class == plan.ClassMailboxFile || s.ToClass == plan.ClassMailboxFile
 	}

@@ -17,6 +17,7 @@ type Executor struct {
 	Plan   *plan.Plan                                                    // as saved in the run; one that was edited since it was begun is refused
 	Open   func(ctx context.Context, s plan.Step) (io.ReadCloser, error) // the bytes of a put; nil where the plan has none
 	Report func(done, total int, s plan.Step)                            // after each step that is done; may be nil
+	Quiet  func(ctx context.Context) error                               // once, after new files were put under names of ours and before anything else is touched; may be nil
 
 	wrap func(syncWriter) syncWriter // for tests: stands between the journal and its file
 }
@@ -81,6 +82,7 @@ func (a *applying) all(ctx context.Context, sum string) error {
 		return err
 	}
 	steps := a.Plan.Steps
+	quiet := a.Quiet == nil || len(steps) == 0 || !isTemp(steps[0])
 	for i := 0; i < len(steps); {
 		end := batch(steps, i)
 		var todo []plan.Step
@@ -96,6 +98,15 @@ func (a *applying) all(ctx context.Context, sum string) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped after %d of %d steps: %w", a.out.Done, a.out.Total, err)
 		}
+		if !quiet && !isTemp(todo[0]) {
+			if err := a.Quiet(ctx); err != nil {
+				return err
+			}
+			quiet = true
+			if err := a.lookAhead(ctx, steps[i-len(todo):]); err != nil {
+				return err
+			}
+		}
 		if err := a.some(ctx, todo); err != nil {
 			return err
 		}
@@ -105,6 +116,9 @@ func (a *applying) all(ctx context.Context, sum string) error {
 	}
 	return a.stage(rundir.StageApplied)
 }
+
+// isTemp says whether a step puts a file under a name of ours, where nobody looks for it.
+func isTemp(s plan.Step) bool { return s.Op == plan.OpPut && s.Class == plan.ClassTemp }
 
 // some does steps that can be done together.
 func (a *applying) some(ctx context.Context, todo []plan.Step) error {

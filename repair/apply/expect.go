@@ -118,6 +118,57 @@ func (a *applying) expect(ctx context.Context, todo []plan.Step) error {
 	return nil
 }
 
+// lookAhead compares everything that is still to be taken away or moved with what each step wants to find, before the first
+// of it is touched: bringing the new files may have taken long, and to stop here costs nothing.
+func (a *applying) lookAhead(ctx context.Context, steps []plan.Step) error {
+	made := map[store.RelPath]bool{} // by a step before
+	var ahead []plan.Step
+	for _, s := range steps {
+		if (s.Op == plan.OpRemove || s.Op == plan.OpRename) && !made[s.Path] && s.Class != plan.ClassTemp && !a.r.Begun[s.Seq] && !a.r.Done[s.Seq] {
+			s.To = "" // what stands there now may be on its way out
+			ahead = append(ahead, s)
+		}
+		made[s.To] = true
+	}
+	if len(ahead) == 0 {
+		return nil
+	}
+	paths := make([]store.RelPath, len(ahead))
+	for i, s := range ahead {
+		paths[i] = s.Path
+	}
+	var failed error
+	fail := func(err error) {
+		if failed == nil {
+			failed = err
+		}
+	}
+	err := a.Host.Lstat(ctx, paths, func(i int, f Found, err error) {
+		l := look{f, err}
+		if err != nil && !l.absent() {
+			fail(&StepError{Step: ahead[i], Err: err})
+		} else if why := matches(ahead[i].Expect, l); why != "" {
+			fail(changed(ahead[i], why))
+		}
+	})
+	if err != nil {
+		return a.refused(ahead, err)
+	}
+	if failed != nil {
+		return failed
+	}
+	sums, err := a.sums(ctx, ahead, rehash)
+	if err != nil {
+		return err
+	}
+	for i, s := range ahead {
+		if rehash(s) && sums[i] != s.Expect.SHA256 {
+			return changed(s, "its bytes have changed")
+		}
+	}
+	return nil
+}
+
 // clear looks at the places where nothing else may stand.
 func (a *applying) clear(ctx context.Context, todo []plan.Step) error {
 	for _, s := range todo {

@@ -11,6 +11,9 @@ import (
 	"dovemend/repair/store"
 )
 
+// tempPrefix begins the names of files that are not in their places yet.
+const tempPrefix = ".dovemend-"
+
 // rebuild turns the work of a rebuild into steps. All new files are on the host, under names of ours, before anything is taken
 // out; then what they replace goes, group by group, and they take its place at once.
 func (b *builder) rebuild() error {
@@ -21,7 +24,7 @@ func (b *builder) rebuild() error {
 	var puts []Step
 	temps := map[store.RelPath]store.RelPath{}
 	for i, f := range w.Put {
-		temp := join(b.tempDir(parent(f.Path)), fmt.Sprintf(".dovemend-%s-%d", b.in.Run, i+1))
+		temp := join(b.tempDir(parent(f.Path)), fmt.Sprintf("%s%s-%d", tempPrefix, b.in.Run, i+1))
 		temps[f.Path] = temp
 		puts = append(puts, Step{Op: OpPut, Path: temp, Temp: temp + ".part", Class: ClassTemp, Expect: Expect{Absent: true}, Source: store.RelPath(f.Source),
 			Size: f.Size, SHA256: f.SHA256, Mode: f.Mode, MTime: f.MTime, Why: "the new files, not yet in their places"})
@@ -104,7 +107,7 @@ func (b *builder) group(mailbox string, temps map[store.RelPath]store.RelPath) e
 			s.Clear = []store.RelPath{f.Path + ".log"}
 		}
 		b.p.Steps = append(b.p.Steps, s)
-		dirs[parent(f.Path)] = true
+		dirs[parent(f.Path)], dirs[parent(temps[f.Path])] = true, true
 	}
 	b.rebuiltFolders(mailbox, dirs)
 	return nil

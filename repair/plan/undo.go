@@ -100,6 +100,7 @@ func (u *undoer) gather() {
 			u.ours[s.To] = s.Expect.SHA256
 		case OpPut:
 			touch(s.Path)
+			touch(s.Temp)
 			u.ours[s.Path] = s.SHA256
 		case OpSetAttr:
 			if !s.Expect.Type.IsDir() {
@@ -114,6 +115,9 @@ func (u *undoer) folder(f Folder) error {
 	touched := u.touched[f.Path]
 	if len(touched) == 0 {
 		return nil
+	}
+	if !slices.ContainsFunc(touched, essential) {
+		f.Scope = ScopeTouched // what changed since fits what the run has left
 	}
 	start := len(u.out) + len(u.back) + len(u.attrs)
 	stayed := u.stayed
@@ -141,6 +145,16 @@ func (u *undoer) folder(f Folder) error {
 	u.makeDirs(f, changed)
 	u.folderTimes(f, changed, u.stayed > stayed)
 	return nil
+}
+
+// essential reports whether files beside this one mean something else once it is another. What only helps, and what lies under
+// a name of ours, is not.
+func essential(p store.RelPath) bool {
+	name := path.Base(string(p))
+	if isIndex(p) {
+		return !slices.ContainsFunc([]string{".cache", ".backup", ".log.2"}, func(end string) bool { return strings.HasSuffix(name, end) })
+	}
+	return !strings.HasPrefix(name, tempPrefix)
 }
 
 // inScope lists the files directly in a folder that are brought back as a whole.
@@ -174,6 +188,14 @@ func (u *undoer) path(f Folder, p store.RelPath) error {
 	was, had := u.before.at[p]
 	is, has := u.now.at[p]
 	had = had && was.Type.IsRegular()
+	if has && !had && is.Type.IsRegular() && strings.HasPrefix(path.Base(string(p)), tempPrefix+u.in.Original.Run+"-") {
+		gone := Step{Op: OpRemove, Path: p, Class: ClassTemp, Expect: expect(is), Why: "a file of the run that never took its place"}
+		if !strings.HasPrefix(string(p), "mailboxes/") { // nothing is removed elsewhere
+			gone.Op, gone.To, gone.ToClass = OpRename, aside(u.in.Run, p), ClassAside
+		}
+		u.out = append(u.out, gone)
+		return nil
+	}
 	switch {
 	case has && !is.Type.IsRegular():
 		if had {

@@ -108,7 +108,7 @@ func (u *undoer) finish() {
 			p.Promise[i].Messages = -1
 		}
 	}
-	if p.Layout == store.MDBox && len(p.Steps) > 0 {
+	if p.Layout == store.MDBox && len(p.Steps) > 0 && !slices.ContainsFunc(u.in.Original.Folders, func(f Folder) bool { return f.Path == "storage" }) {
 		p.Notes = append(p.Notes, "storage/, which all mailboxes share, is left as it is")
 	}
 	if len(p.Steps) == 0 {
@@ -136,7 +136,7 @@ func (u *undoer) temp(s Step) store.RelPath {
 			dir = parent(s.Path)
 		}
 	}
-	return join(dir, fmt.Sprintf(".dovemend-%s-%d", u.p.Run, s.Seq))
+	return join(dir, fmt.Sprintf("%s%s-%d", tempPrefix, u.p.Run, s.Seq))
 }
 
 // tempTimes plans for the time of a directory that only a temporary file passes through.
