@@ -182,7 +182,7 @@ func (r *Run) execute(ctx context.Context) (apply.Outcome, error) {
 	r.s.rep.Stage(r.doing())
 	r.s.rep.Total(len(r.plan.Steps), 0)
 	told := 0
-	e := &apply.Executor{Quiet: r.hush,Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
+	e := &apply.Executor{Quiet: r.hush, Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
 		Report: func(done, _ int, s plan.Step) {
 			r.s.rep.Advance(done-told, 0)
 			told = done

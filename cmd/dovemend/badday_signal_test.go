@@ -90,21 +90,29 @@ func TestInterruptedWhileConnecting(t *testing.T) {
 }
 
 func TestInterruptedWhileCopying(t *testing.T) {
-	var hold atomic.Bool
-	var held atomic.Bool
+	var hold, held atomic.Bool
+	var read sync.Map // the files that were read from
 	release := make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(release) })
 	d := newBadDay(t, "sdbox", 30, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(op, path string) error {
-		if op == "read" && strings.HasSuffix(path, "u.25") && hold.Load() {
+		if op != "read" || !hold.Load() {
+			return nil
+		}
+		read.Store(path, true)
+		n := 0
+		read.Range(func(_, _ any) bool { n++; return true })
+		if n > 25 { // more than are on their way at a time: the first ones are copied
 			held.Store(true)
 			<-release
 		}
 		return nil
 	}}})
+	t.Cleanup(letGo)
 	before := d.tree()
 	hold.Store(true)
 	o := d.interrupted(d.process("repair", clearIt...), func(string) bool { return held.Load() }, nil)
 	hold.Store(false)
-	close(release)
+	letGo()
 	o.check(t, 130, "interrupted; nothing on the host was changed", "next: the same command again; what was copied is not copied twice")
 	d.same("interrupted", before)
 	d.want(0, "repair", clearIt, "going on with the copy", "Verified")

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
@@ -115,6 +118,9 @@ func (k *call) localCopy() (*repair.Local, error) {
 	case run != "":
 		return repair.OpenRun(k.ctx(), k.opts.StateDir, run)
 	case from != "":
+		if info, err := os.Stat(from); err != nil || !info.IsDir() {
+			return nil, &usageError{text: fmt.Sprintf("--from %q: there is no such folder", from)}
+		}
 		return repair.OpenLocal(k.ctx(), from, k.opts.Account)
 	}
 	return nil, nil

@@ -30,7 +30,7 @@ func TestWrittenIndexIsReadBackWithoutFault(t *testing.T) {
 		t.Errorf("header: %+v", h)
 	}
 	s, list, ok := ReplayFrom(Files{Index: b}, BaseIndex)
-	if !ok || len(list) != 1 || list[0].Rule != "log-missing" {
+	if !ok || len(list) != 0 { // no log is missing: it begins one
 		t.Fatalf("replay: %v", list)
 	}
 	for i := range s.Records {

@@ -178,6 +178,9 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseNone && len(p.logs()) > 0 {
 		chain = 0
 	}
+	if base == BaseBackup && p.behindIndex() {
+		chain = 0
+	}
 	if base == BaseBackup && chain < 2 {
 		score = min(score, 1)
 	}
@@ -188,6 +191,13 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 		return r.s, r.fs.all(), 0
 	}
 	return r.s, r.fs.all(), score + chain*brokenLogs
+}
+
+// behindIndex reports whether dovecot.index was written at the log that came after the last one that is there: what they
+// tell is not the end. (Dovecot keeps two logs. An index that names a later one yet is damaged there.)
+func (p *parsed) behindIndex() bool {
+	logs := p.logs()
+	return p.clean[p.index] && len(logs) > 0 && p.header(logs[len(logs)-1]).Seq+1 == p.index.Header.LogSeq
 }
 
 // chain finds the logs that continue the base, applies them, and says how well they do: 2 wholly, 1 up to damage or

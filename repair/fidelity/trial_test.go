@@ -46,6 +46,9 @@ func (h *host) test(t *testing.T, c cell) *result {
 	broken := filepath.Join(h.Dir(), "broken")
 	h.quiet(t)
 	copyTree(t, h.MailRoot(), broken)
+	if dir := os.Getenv("DOVEMEND_FIDELITY_KEEP"); dir != "" { // to be looked at
+		copyTree(t, broken, filepath.Join(dir, strings.ReplaceAll(c.String(), "/", "-")))
+	}
 	for _, w := range ways {
 		h.lay(t, broken)
 		at := h.logSize(t)

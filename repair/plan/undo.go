@@ -32,7 +32,7 @@ func BuildUndo(in UndoInput) (*Plan, error) {
 		return nil, errors.New("plan undo: no plan of another run to undo")
 	}
 	u := &undoer{in: in, before: table(in.Before), now: table(in.Now), moved: map[store.RelPath][]store.RelPath{},
-		ours: map[store.RelPath]string{}, touched: map[store.RelPath][]store.RelPath{}, known: map[store.RelPath]bool{}}
+		ours: map[store.RelPath]string{}, written: map[store.RelPath]string{}, touched: map[store.RelPath][]store.RelPath{}, known: map[store.RelPath]bool{}}
 	u.p = &Plan{Version: version, Run: in.Run, Of: o.Run, Root: o.Root, Layout: o.Layout, Remedy: Undo, Aside: true,
 		Mailboxes: slices.Clone(o.Mailboxes), Snapshot: in.Manifest, Facts: slices.Clone(o.Facts)}
 	u.gather()
@@ -54,6 +54,7 @@ type undoer struct {
 	known       map[store.RelPath]bool            // the same paths
 	moved       map[store.RelPath][]store.RelPath // where the run may have moved a path to
 	ours        map[store.RelPath]string          // what the run may have put there: its hash
+	written     map[store.RelPath]string          // of those, what the run wrote itself
 
 	out, dirs, back, attrs, last []Step
 	stayed                       int // messages that came since and stay
@@ -101,7 +102,7 @@ func (u *undoer) gather() {
 		case OpPut:
 			touch(s.Path)
 			touch(s.Temp)
-			u.ours[s.Path] = s.SHA256
+			u.ours[s.Path], u.written[s.Path] = s.SHA256, s.SHA256
 		case OpSetAttr:
 			if !s.Expect.Type.IsDir() {
 				touch(s.Path)
@@ -221,7 +222,7 @@ func (u *undoer) path(f Folder, p store.RelPath) error {
 		} else if f.Scope == ScopeAll {
 			u.replaced++
 		}
-		if err := u.setAside(is); err != nil {
+		if err := u.away(is); err != nil {
 			return err
 		}
 	}
@@ -234,6 +235,16 @@ func (u *undoer) path(f Folder, p store.RelPath) error {
 
 func same(x, y snapshot.Entry) bool {
 	return verified(x) == nil && verified(y) == nil && x.SHA256 == y.SHA256 && x.Size == y.Size
+}
+
+// away takes a file out of the way: one that is just as the run wrote it, whose bytes the run's folder has, is removed
+// where removing is allowed at all; every other is set aside.
+func (u *undoer) away(e snapshot.Entry) error {
+	if h := u.written[e.Path]; h == "" || h != e.SHA256 || !strings.HasPrefix(string(e.Path), "mailboxes/") {
+		return u.setAside(e)
+	}
+	u.out = append(u.out, Step{Op: OpRemove, Path: e.Path, Class: classOf(e.Path), Expect: expect(e), Why: "a file that the run wrote"})
+	return nil
 }
 
 func (u *undoer) setAside(e snapshot.Entry) error {

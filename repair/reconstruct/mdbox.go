@@ -38,8 +38,7 @@ func (acct *Account) readMDBox(ctx context.Context, fsys fs.FS) error {
 // resolve finds where each message of the mailbox is stored: by the map index, as long as its own GUID agrees, else by
 // the GUID alone.
 func (s *State) resolve(t *Storage) {
-	validity, told := s.Index.MapUIDValidity()
-	ours := t.Known && (!told || validity == 0 || t.Map.UIDValidity == 0 || validity == t.Map.UIDValidity)
+	ours := s.refersTo(t)
 	for i := range s.Messages {
 		m := &s.Messages[i]
 		st, sure := (*Stored)(nil), false
@@ -63,6 +62,12 @@ func (s *State) resolve(t *Storage) {
 		}
 		s.attach(m, st)
 	}
+}
+
+// refersTo reports whether the numbers in the mailbox's index are those of this map index.
+func (s *State) refersTo(t *Storage) bool {
+	validity, told := s.Index.MapUIDValidity()
+	return t.Known && (!told || validity == 0 || t.Map.UIDValidity == 0 || validity == t.Map.UIDValidity)
 }
 
 // Mapped is what the map index tells of a message.

@@ -45,7 +45,8 @@ type claim struct {
 }
 
 // dropOverclaimed takes messages out of mailboxes with damaged index files where the map index counts fewer references than
-// there are. What was saved to a mailbox last is where it was moved to.
+// there are. What was saved to a mailbox last is where it was moved to. What the map index does not know any more was purged,
+// because nothing referred to it.
 func (r *reconciler) dropOverclaimed() {
 	over := map[*Stored][]claim{}
 	for _, s := range r.boxes {
@@ -56,6 +57,18 @@ func (r *reconciler) dropOverclaimed() {
 		}
 	}
 	drop := map[*Message]bool{}
+	for _, s := range r.boxes {
+		if s.Sound || !s.refersTo(r.t) {
+			continue
+		}
+		for i := range s.Messages {
+			m := &s.Messages[i]
+			if _, mapped := r.t.Mapped(m.MapUID); m.Lost && m.MapUID != 0 && m.MapUID < r.t.Map.NextUID && !mapped {
+				drop[m] = true
+				s.Dropped++
+			}
+		}
+	}
 	for st, claims := range over {
 		claims = slices.DeleteFunc(claims, func(c claim) bool { return c.m.By.Mailbox == ByIndex })
 		slices.SortStableFunc(claims, func(a, b claim) int { return a.m.Saved.Compare(b.m.Saved) })

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"dovemend/repair"
@@ -46,23 +47,33 @@ func PrintShared(w io.Writer, all []repair.Finding) {
 	}
 }
 
-// alike is how many of the findings, from the first on, are the same thing seen at several places of one file.
+// alike is how many of the findings, from the first on, are the same thing seen at several places of one file, or the same
+// kind of thing in several files.
 func alike(f []repair.Finding) int {
 	n := 1
-	for n < len(f) && f[n].Severity == f[0].Severity && f[n].File == f[0].File && f[n].Effect == f[0].Effect &&
+	for n < len(f) && f[n].Severity == f[0].Severity && (f[n].File == f[0].File || f[n].Rule == f[0].Rule) && f[n].Effect == f[0].Effect &&
 		f[n].Advice == f[0].Advice && f[n].Cure == f[0].Cure {
 		n++
 	}
 	return n
 }
 
+// oneFile reports whether all of the findings are about the same file.
+func oneFile(f []repair.Finding) bool {
+	return !slices.ContainsFunc(f, func(x repair.Finding) bool { return x.File != f[0].File })
+}
+
 // printFindings writes findings that are alike.
 func printFindings(say func(format string, args ...any), f []repair.Finding) {
-	if len(f) == 1 {
+	one := oneFile(f)
+	switch {
+	case len(f) == 1:
 		say("  %s: %s", f[0].Severity, f[0].Text)
 		say("    in %s%s", Safe(string(f[0].File)), offset(f[0].Offset))
-	} else {
+	case one:
 		say("  %s: %s", f[0].Severity, Safe(string(f[0].File)))
+	default:
+		say("  %s: %s files", f[0].Severity, number(len(f)))
 	}
 	if f[0].Effect != "" {
 		say("    effect: %s", f[0].Effect)
@@ -75,13 +86,22 @@ func printFindings(say func(format string, args ...any), f []repair.Finding) {
 	if len(f) == 1 {
 		return
 	}
-	say("    seen in the file:")
-	for i, one := range f {
+	what, where := "place", ""
+	if one {
+		say("    seen in the file:")
+	} else {
+		what = "file"
+		say("    these:")
+	}
+	for i, x := range f {
 		if i == mostFaults && len(f) > mostFaults+1 {
-			say("      … and %s more", Count(len(f)-i, "place"))
+			say("      … and %s more", Count(len(f)-i, what))
 			return
 		}
-		say("      %s%s", one.Text, offset(one.Offset))
+		if !one {
+			where = ", in " + Safe(string(x.File))
+		}
+		say("      %s%s%s", x.Text, where, offset(x.Offset))
 	}
 }
 
