@@ -23,6 +23,9 @@ func (s *State) readIndex(fsys fs.FS, m store.Mailbox) error {
 	}
 	s.UIDValidity, s.NextUID, s.ModSeq, s.Pending = state.UIDValidity, state.NextUID, state.ModSeq, state.PendingExpunge
 	s.GUID, _ = state.MailboxGUID()
+	if info, err := fs.Stat(fsys, prefix); err == nil && state.Base == dovecot.BaseIndex {
+		s.written = info.ModTime()
+	}
 	s.believeList()
 	if s.Layout == store.Maildir {
 		return nil

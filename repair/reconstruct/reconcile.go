@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 
 	"dovemend/repair/dovecot"
 )
@@ -34,7 +35,7 @@ func (r *reconciler) reconcile() {
 		r.place(&r.t.Stored[i])
 	}
 	for _, s := range r.boxes {
-		s.regain(r.added[s])
+		s.regain(r.added[s], r.expunged(s), r.storedBefore(s.written))
 	}
 }
 
@@ -114,6 +115,18 @@ func (r *reconciler) saveTimes() {
 		least = min(least, r.bound[i].by)
 		r.bound[i].by = least
 	}
+}
+
+// storedBefore is the highest number in the map index that was surely given before a time, in seconds; 0 where none was.
+func (r *reconciler) storedBefore(t time.Time) dovecot.UID {
+	if t.IsZero() {
+		return 0
+	}
+	i := sort.Search(len(r.bound), func(i int) bool { return r.bound[i].by >= t.Unix() })
+	if i == 0 {
+		return 0
+	}
+	return r.bound[i-1].uid
 }
 
 // savedBy is when a message was saved at the latest, in Unix time.

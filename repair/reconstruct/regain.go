@@ -15,13 +15,21 @@ func isBroken(name store.RelPath) bool { return strings.HasSuffix(path.Base(stri
 
 // regain puts messages back into the mailbox that its index files have lost. Their flags are gone. Their UIDs are known only
 // where they fill a gap exactly; elsewhere they get new ones.
-func (s *State) regain(list []*Stored) {
+//
+// before is a number in the map index: what has it, or a lower one, was stored before the index was last written.
+func (s *State) regain(list []*Stored, expunged dovecot.Expunged, before dovecot.UID) {
 	if len(list) == 0 {
 		return
 	}
 	slices.SortStableFunc(list, func(a, b *Stored) int { return cmp.Compare(a.MapUID-1, b.MapUID-1) })
 	seen := s.allSeen(len(list))
 	fresh := s.fillGaps(list)
+	if len(fresh) == 0 {
+		fresh = s.continued(list, expunged, before)
+	}
+	for _, uid := range fresh {
+		s.NextUID = max(s.NextUID, uid+1)
+	}
 	s.sureNext()
 	for _, st := range list {
 		m := Message{By: Told{Mailbox: ByMap}}
@@ -42,6 +50,49 @@ func (s *State) regain(list []*Stored) {
 		s.Messages = append(s.Messages, m)
 		s.Regained++
 	}
+}
+
+// continued gives lost messages the UIDs that follow the last one the index knows of, as long as nothing can have been between
+// them: UIDs and numbers in the map index are given in the same order. It ends at the first number that something purged had,
+// or something that was first saved to this mailbox and has left it; and it gives none where a message came from another
+// mailbox, because nothing tells when that was.
+func (s *State) continued(list []*Stored, expunged dovecot.Expunged, before dovecot.UID) map[*Stored]dovecot.UID {
+	t := s.Storage
+	if !t.Sound || s.Anew || s.Index.Doubtful || len(s.Index.Records) == 0 || !s.refersTo(t) {
+		return nil
+	}
+	last := before
+	for i := range s.Index.Records {
+		uid, _, _ := s.Index.MapUID(&s.Index.Records[i])
+		last = max(last, uid)
+	}
+	lost := make(map[*Stored]bool, len(list))
+	for _, st := range list {
+		if st.MapUID <= last || st.Mailbox != s.Mailbox.Storage {
+			return nil
+		}
+		lost[st] = true
+	}
+	given := map[*Stored]dovecot.UID{}
+	next := s.Index.NextUID
+	for uid := last + 1; uid < t.Map.NextUID; uid++ {
+		st := t.lookup[uid]
+		if st == nil || st.Mailbox == "" {
+			break
+		}
+		if st.Mailbox != s.Mailbox.Storage || st.Refs == 0 && expunged.GUID(st.GUID) {
+			continue
+		}
+		if !lost[st] {
+			break
+		}
+		given[st] = next
+		next++
+	}
+	if s.Names.NextUID > next && s.Names.UIDValidity == s.UIDValidity { // more were given than are left
+		return nil
+	}
+	return given
 }
 
 // noNextUID reports whether nothing tells which UIDs were given in this mailbox.

@@ -49,7 +49,8 @@ type State struct {
 	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
 	Regained int
 
-	sure bool // NextUID is above every UID that may have been given
+	written time.Time // when dovecot.index was, on which the state was built; zero where that is not known
+	sure    bool      // NextUID is above every UID that may have been given
 }
 
 // Margins above the last UID that is known where nothing tells how many were given in all: a UID must never name two messages
