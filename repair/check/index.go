@@ -14,10 +14,26 @@ import (
 func (x *examiner) index() {
 	before := len(x.Findings)
 	x.faults()
+	x.marked()
 	if x.Verdict != dovecot.VerdictSame && x.worst(before) != Note {
 		return
 	}
 	x.missing()
+}
+
+// marked tells of the mark by which Dovecot rebuilds a dbox mailbox the next time it is opened. It sets it when it has mended an
+// index, and takes it away when it has rebuilt the mailbox; a Maildir has no use for it, and may keep it for ever.
+func (x *examiner) marked() {
+	if !x.dbox() || x.State.Files.Index == nil || x.State.Index.Header.Flags&dovecot.IndexFsckd == 0 {
+		return
+	}
+	f := Finding{Severity: Suspect, Rule: "index-fsckd", File: x.file("dovecot.index"), Offset: 20, Cure: CureRebuild, Advice: written,
+		Text:   "dovecot.index, the list of this mailbox's messages, is marked as one that Dovecot has mended",
+		Effect: "Dovecot rebuilds the mailbox by its own rules when it is next opened: flags may be lost, and deleted mail may come back"}
+	if !x.readable() {
+		f.Cure, f.Advice = CureNone, chmod
+	}
+	x.find(f)
 }
 
 // faults names each damaged index file once, with the first thing that is wrong with it.
@@ -76,20 +92,15 @@ func (x *examiner) severity(f reconstruct.FileFault) Severity {
 		return Suspect
 	case name == "dovecot-keywords":
 		return Suspect
-	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index.log" && x.dbox():
-		return Suspect // what it held is known no more, so that Dovecot shows all that is left
-	case x.Verdict == dovecot.VerdictSame:
-		return Note
+	case x.Verdict == dovecot.VerdictSame: // of the log: what it held is known no more, so that Dovecot shows all that is left
+		return Suspect
 	}
 	return x.shown()
 }
 
 // shown is how much it matters that Dovecot does not take the index as it is.
 func (x *examiner) shown() Severity {
-	if !x.dbox() && !x.AsIs.Loses() && !fails(x.Verdict) { // a Maildir's index is made anew without a word
-		if x.State.Files.Index == nil {
-			return Note
-		}
+	if !x.dbox() && !x.AsIs.Loses() && !fails(x.Verdict) { // a Maildir's index is made anew
 		return Suspect
 	}
 	return Broken
@@ -112,18 +123,14 @@ func (x *examiner) told(f Finding) Finding {
 			f.Cure, f.Advice = CureRebuild, "rebuild writes this file anew: the index still tells the names"
 		}
 		return f
-	case x.Verdict == dovecot.VerdictSame:
+	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index.log" && x.dbox():
 		f.Effect = "what Dovecot noted there since it last saved the list of messages is lost: newer mail may not show, and flags may be older ones"
-		f.Advice = "nothing has to be done about this file; mail that is stored and not listed is named by itself"
-		return f
-	case !x.dbox() && !x.AsIs.Loses():
-		f.Effect, f.Advice = x.effect(x.Verdict), "nothing has to be removed: Dovecot mends this by itself when the mailbox is next opened, at the second try if the first one fails"
-		if fails(x.Verdict) {
-			f.Cure, f.Advice = CureRebuild, written
-		}
-		return f
+	case x.Verdict == dovecot.VerdictSame:
+		f.Effect = "none that anybody sees; Dovecot may write errors into its log"
+	default:
+		f.Effect = x.effect(x.Verdict) + x.costs(x.AsIs)
 	}
-	f.Effect, f.Cure, f.Advice = x.effect(x.Verdict)+x.costs(x.AsIs), CureRebuild, written
+	f.Cure, f.Advice = CureRebuild, written
 	if !x.readable() {
 		f.Cure, f.Advice = CureNone, chmod
 	}
@@ -248,7 +255,7 @@ func (x *examiner) effect(v dovecot.Verdict) string {
 		case dovecot.VerdictSame:
 			return "none"
 		case dovecot.VerdictEmpty, dovecot.VerdictOlder:
-			return "Dovecot makes the index anew, without a word"
+			return "none that anybody sees: Dovecot makes the index anew, with errors in its log"
 		}
 		return "messages may be missing, show as unreadable, or come twice"
 	}
