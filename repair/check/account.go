@@ -17,6 +17,7 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.list()
 	x.orphans()
 	x.storage()
+	x.others()
 	x.empty()
 	return x.found
 }
@@ -98,6 +99,31 @@ func (x *accountExaminer) storage() {
 			x.find(Finding{Severity: Note, Rule: f.Faults[0].Rule, File: f.Name, Offset: f.Faults[0].Offset,
 				Text: "this file of the storage is damaged " + detail(f.Faults[0].Detail, len(f.Faults)-1), Effect: "none: no mailbox refers to a message in it"})
 		}
+	}
+}
+
+// others tells of damaged messages in the storage that belong to mailboxes which are not looked at: with mdbox, reading one
+// of them harms the mail of all.
+func (x *accountExaminer) others() {
+	for _, s := range x.acct.Others {
+		n, first := 0, (*reconstruct.Message)(nil)
+		for i := range s.Messages {
+			if m := &s.Messages[i]; s.Belongs(m) && (m.Lost || m.Body.Why == nil && s.Breaks(m)) {
+				if n++; n == 1 {
+					first = m
+				}
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		f := Finding{Severity: Broken, Rule: "other-mailbox", File: first.File, Offset: first.Body.Offset,
+			Text:   fmt.Sprintf("%s of mailbox %q in the storage, which all mailboxes share, cannot be read", plural(n, "message", "messages"), s.Mailbox.Name),
+			Effect: rescans, Advice: "choose that mailbox too (--mailbox), or all of them (--all-mailboxes)"}
+		if f.File == "" {
+			f.File, f.Offset = s.Mailbox.Dir, -1
+		}
+		x.find(f)
 	}
 }
 

@@ -3,6 +3,7 @@ package fidelity
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,8 +47,8 @@ var ways = []way{
 	{own, func(t *testing.T, h *host, broken []string) mended { return h.dovemend(t, broken) }},
 }
 
-// broken are the mailboxes whose own folders a damage touched: those that a user would find broken. A damage to files that
-// mailboxes share is noticed in the cell's mailbox.
+// broken are the mailboxes whose own folders a damage touched: those that a user would find broken. Damage to mail in a storage
+// that mailboxes share is noticed in all of them, damage to other files that they share in the cell's mailbox.
 func (h *host) broken(c cell, b *base, changes []damage.Change) []string {
 	var names []string
 	folders := make(map[string]string)
@@ -61,6 +62,9 @@ func (h *host) broken(c cell, b *base, changes []damage.Change) []string {
 		}
 		file := filepath.Base(change.File)
 		shared := strings.HasPrefix(file, "dovecot.list.index") || file == "subscriptions"
+		if h.Layout() == "mdbox" && filepath.Base(dir) == "storage" && strings.HasPrefix(file, "m.") {
+			return slices.Sorted(maps.Keys(b.truth.Mailboxes))
+		}
 		if name, ok := folders[dir]; ok && !shared && !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -78,7 +78,7 @@ func (f *files) file(n int, list []*reconstruct.Stored) error {
 	if err != nil {
 		return err
 	}
-	p := &patched{base: base, size: file.Size}
+	p := &patched{base: base, given: file.Size, size: file.Size}
 	if err := f.head(file, list, p); err != nil {
 		return err
 	}
@@ -133,7 +133,12 @@ func (f *files) message(p *patched, st *reconstruct.Stored, next int64) error {
 		return err
 	}
 	end := st.BodyOffset + st.BodySize
+	last := next == p.size
 	lines, err := dovecot.AppendDboxMetadata(nil, meta, next-end)
+	if err != nil && last { // there is room behind the file's end
+		lines, err = dovecot.AppendDboxMetadata(nil, meta, 0)
+		next = end + int64(len(lines))
+	}
 	if err != nil { // without what can be missed
 		meta.Mailbox, meta.POP3Order, meta.Other = "", "", nil
 		if lines, err = dovecot.AppendDboxMetadata(nil, meta, next-end); err != nil {
@@ -148,6 +153,9 @@ func (f *files) message(p *patched, st *reconstruct.Stored, next int64) error {
 	p.patch(st.Offset, dovecot.AppendDboxMessageHeader(nil, st.BodySize))
 	p.patch(end, lines)
 	f.ends[st] = next
+	if last {
+		p.size = next
+	}
 	return nil
 }
 
@@ -234,10 +242,11 @@ func (f *files) moved(st *reconstruct.Stored) bool {
 // dropped reports whether a message is in no file any more.
 func (f *files) dropped(st *reconstruct.Stored) bool { return f.cut[st] }
 
-// patched is a file with some bytes replaced, and perhaps its end cut off.
+// patched is a file with some bytes replaced, and perhaps its end cut off, or something behind it.
 type patched struct {
 	base    io.ReaderAt
-	size    int64
+	given   int64   // how long that is
+	size    int64   // how long it will be
 	patches []patch // ascending, not overlapping
 }
 
@@ -253,6 +262,9 @@ func (p *patched) ReadAt(b []byte, off int64) (int, error) {
 	}
 	want := b[:min(int64(len(b)), p.size-off)]
 	n, err := p.base.ReadAt(want, off)
+	if n < len(want) && errors.Is(err, io.EOF) && off+int64(n) >= p.given { // behind the file's end are patches alone
+		n = len(want)
+	}
 	if n < len(want) {
 		return n, err
 	}
