@@ -172,6 +172,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	case BaseNone:
 		score = 0
 		r.fromNothing(0)
+		r.lost = true
 	}
 	r.s.Base = base
 	chain := r.chain(base)

@@ -91,7 +91,7 @@ func (r *replayer) fromNothing(indexID uint32) {
 // reset starts again from nothing, as a log with prev_file_seq 0 asks for.
 func (r *replayer) reset(l *Log) {
 	r.fromNothing(r.p.header(l).IndexID)
-	r.s.Base = BaseZero
+	r.s.Base, r.lost = BaseZero, false
 	le.PutUint32(r.s.raw[60:], r.p.header(l).Seq)
 }
 
