@@ -99,6 +99,9 @@ func (u *undoer) gather() {
 			touch(s.To)
 			u.moved[s.Path] = append(u.moved[s.Path], s.To)
 			u.ours[s.To] = s.Expect.SHA256
+			if strings.HasPrefix(path.Base(string(s.Path)), tempPrefix+u.in.Original.Run+"-") { // put there by the run
+				u.written[s.To] = s.Expect.SHA256
+			}
 		case OpPut:
 			touch(s.Path)
 			touch(s.Temp)
