@@ -172,8 +172,8 @@ func (u *undoer) inScope(t entryTable, f Folder) []store.RelPath {
 		switch f.Scope {
 		case ScopeAll:
 		case ScopeIndex:
-			if !isIndex(p) {
-				continue
+			if !isIndex(p) || !slices.ContainsFunc(u.touched[f.Path], func(t store.RelPath) bool { return family(t) == family(p) }) {
+				continue // of a Maildir's root, the list of mailboxes is an index of its own
 			}
 		case ScopeOwn:
 			if !ownName(name) {
