@@ -179,7 +179,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseNone && len(p.logs()) > 0 {
 		chain = 0
 	}
-	if base == BaseBackup && p.behindIndex() {
+	if (base == BaseBackup || base == BaseZero) && p.behindIndex() {
 		chain = 0
 	}
 	if base == BaseBackup && chain < 2 {

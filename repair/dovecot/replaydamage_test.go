@@ -114,3 +114,52 @@ func TestReplayOfOneDamagedFileTellsWhatTheOthersTell(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsMissingBehindTheLastLogIsNotExact: Dovecot keeps two logs. Where the later one is gone, dovecot.index names it, and
+// neither the index nor its backup with the earlier log tell everything.
+func TestWhatIsMissingBehindTheLastLogIsNotExact(t *testing.T) {
+	f, _ := aged(t)
+	if s, _ := Replay(f); !s.Exact {
+		t.Fatal("all files together are not exact")
+	}
+	f.Log = nil
+	s, list := Replay(f)
+	if s.Exact || s.Base != BaseIndex {
+		t.Errorf("without the last log: exact %v, base %v, %v", s.Exact, s.Base, list)
+	}
+}
+
+func TestARecordOfAnUnknownTypeIsNotEverything(t *testing.T) {
+	log := logFile(1, 0, 0, logRecord(LogAppend, external, 1, 0, 2, 8), logRecord(0x2000, external, 7), logRecord(LogAppend, external, 3, 0))
+	s, _ := Replay(Files{Log: log})
+	if s.Exact || len(s.Records) != 3 {
+		t.Errorf("exact %v, %v", s.Exact, uids(s))
+	}
+}
+
+func TestUIDsThatADamagedLogMayHaveGivenAreAGap(t *testing.T) {
+	log := logFile(1, 0, 0, logRecord(LogAppend, external, 1, 0, 2, 8), []byte("garbage garbage garbage garbage!"), logRecord(LogAppend, external, 5, 0), logRecord(LogAppend, external, 6, 0))
+	s, _ := Replay(Files{Log: log})
+	if len(s.Gaps) != 1 || s.Gaps[0] != (UIDRange{3, 4}) {
+		t.Errorf("gaps %v, %v", s.Gaps, uids(s))
+	}
+}
+
+// TestALogAloneTellsItsExtensionsByTheirShape: a log that does not begin with nothing calls extensions by numbers that only the
+// lost index explains.
+func TestALogAloneTellsItsExtensionsByTheirShape(t *testing.T) {
+	intro := func(id, reset uint32) []byte { return logRecord(LogExtIntro, external, id, reset, 0, 4|4<<16, 0) }
+	log := logFile(6, 5, 40, logRecord(LogAppend, external, 61, 8), intro(1, 77), logRecord(LogExtRecUpdate, external, 61, 500),
+		intro(4, 0), logRecord(LogExtRecUpdate, external, 61, 574))
+	s, _ := Replay(Files{Log: log})
+	r := s.Find(61)
+	if r == nil {
+		t.Fatalf("no message 61: %v", uids(s))
+	}
+	if offset, reset, ok := s.CacheOffset(r); !ok || offset != 500 || reset != 77 {
+		t.Errorf("cache %d, %d, %v", offset, reset, ok)
+	}
+	if size, ok := s.VirtualSize(r); !ok || size != 573 { // it is stored with 1 added
+		t.Errorf("virtual size %d, %v", size, ok)
+	}
+}

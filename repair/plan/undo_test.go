@@ -194,3 +194,15 @@ func TestTouchesNeverNamesAWholeMaildir(t *testing.T) {
 		}
 	}
 }
+
+func TestUndoOfAnIndexLeavesTheListOfMailboxesBesideItAlone(t *testing.T) {
+	before := append(maildir(), file("dovecot.index", 70), file("dovecot.index.log", 71), file("dovecot.list.index", 72), file("dovecot.list.index.log", 73))
+	now := append(without(before, "dovecot.index", "dovecot.list.index", "dovecot.list.index.log"), file("dovecot.list.index", 500), file("dovecot.list.index.log", 501))
+	u, err := undoing(t, input(store.Maildir, DropIndex, before), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := steps(u); strings.Contains(got, "dovecot.list.index") || !strings.Contains(got, "put dovecot.index") {
+		t.Errorf("got\n%s", got)
+	}
+}

@@ -205,3 +205,35 @@ func TestUnreadableMapIndexMakesNoMessageLost(t *testing.T) {
 		}
 	}
 }
+
+func TestASecondFileOfAMaildirMessageIsNoMessage(t *testing.T) {
+	s := read(t, store.Maildir, fstest.MapFS{
+		"dovecot-uidlist": file([]byte("3 V77 N12\n2 :a\n3 :b\n")),
+		"new/a":           file([]byte("A: b\n\nsame\n")), "cur/a:2,S": file([]byte("A: b\n\nsame\n")),
+		"new/b": file([]byte("A: b\n\none\n")), "cur/b:2,": file([]byte("A: b\n\ntwo\n")),
+	})
+	if len(s.Twins) != 1 || s.Twins[0] != "new/a" || len(s.Messages) != 3 {
+		t.Errorf("twins %q, %d messages", s.Twins, len(s.Messages))
+	}
+}
+
+func TestLabelsWithoutTheirNamesAreNoted(t *testing.T) {
+	for names, want := range map[string]bool{"cur/a:2,Sb": true, "cur/a:2,S": false} {
+		if s := read(t, store.Maildir, fstest.MapFS{names: file([]byte("A: b\n"))}); s.Nameless != want {
+			t.Errorf("%s: %v", names, s.Nameless)
+		}
+	}
+}
+
+func TestMessageIDIsFoundInTheHeadAlone(t *testing.T) {
+	for head, want := range map[string]string{
+		"A: b\r\nmessage-id:  <1@x> \r\n\r\n": "<1@x>", "Message-ID:\n <2@x>\n\n": "<2@x>", "A: b\n\nMessage-ID: <3@x>\n": "", "": "", "Message-ID": "",
+	} {
+		if got := messageID([]byte(head)); got != want {
+			t.Errorf("%q: %q, want %q", head, got, want)
+		}
+	}
+	if got := string(cachedHeader([]byte("\x03\x00\x00\x00\x00\x00\x00\x00Message-ID: <1@x>\n"))); got != "Message-ID: <1@x>\n" {
+		t.Errorf("%q", got)
+	}
+}
