@@ -42,6 +42,16 @@ func (e *NoCopyError) Error() string {
 // Unwrap gives the cause.
 func (e *NoCopyError) Unwrap() error { return e.Err }
 
+// HalfCopyError: a copy was begun, and is not finished. What it holds so far may lack anything.
+type HalfCopyError struct {
+	Dir   string
+	Files string // the folder with what was copied so far
+}
+
+func (e *HalfCopyError) Error() string {
+	return fmt.Sprintf("there is no finished copy in %s: making it was interrupted", e.Dir)
+}
+
 // Close lets go of the copy.
 func (l *Local) Close() error {
 	var errs []error
@@ -64,6 +74,9 @@ func OpenRun(ctx context.Context, state, id string) (*Local, error) {
 	}
 	l := &Local{Where: dir.ID(), close: []func() error{dir.Close, root.Close}}
 	if err := l.openSnapshot(ctx, root); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)) {
+			return nil, errors.Join(&HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}, l.Close())
+		}
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", l.Where, err), l.Close())
 	}
 	return l, nil
@@ -95,6 +108,11 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	l := &Local{Where: dir, close: []func() error{root.Close}}
+	for _, sub := range []string{".", rundir.SnapshotDir} {
+		if snapshot.Begun(root.FS(), sub) {
+			return nil, errors.Join(&HalfCopyError{Dir: dir, Files: filepath.Join(dir, sub, snapshot.FilesDir)}, l.Close())
+		}
+	}
 	fsys, ok := root.FS().(fs.ReadLinkFS)
 	if !ok {
 		return nil, errors.Join(errors.New("this system cannot look at symbolic links"), l.Close())

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"dovemend/cmd/internal/ui"
+	"dovemend/repair"
+	"dovemend/repair/salvage"
+)
+
+type salvageDocument struct {
+	runDocument
+	From     string            `json:"from,omitempty"` // the copy that was taken, where it was not made now
+	Snapshot *snapshotDocument `json:"snapshot,omitempty"`
+	To       string            `json:"to,omitempty"`
+	Format   string            `json:"format,omitempty"`
+	Salvaged *salvagedDocument `json:"salvaged,omitempty"`
+}
+
+type salvagedDocument struct {
+	Index   string            `json:"index,omitempty"` // the file that tells of all messages
+	Total   salvage.Count     `json:"total"`
+	Folders []salvageFolder   `json:"folders"`
+	New     int               `json:"files_written"`
+	Kept    int               `json:"files_kept"`
+	Ledger  ledgerDocument    `json:"ledger"`
+	Damaged []damagedDocument `json:"damaged"`
+	Unread  []unreadDocument  `json:"unread"`
+	Foreign []string          `json:"foreign,omitempty"`
+}
+
+type salvageFolder struct {
+	Class   string `json:"class"`
+	Mailbox string `json:"mailbox"`
+	Path    string `json:"path"`
+	salvage.Count
+}
+
+type ledgerDocument struct {
+	Stored     int `json:"stored"`
+	Written    int `json:"written"`
+	Duplicates int `json:"duplicates"`
+	Unreadable int `json:"unreadable"`
+	Elsewhere  int `json:"elsewhere"`
+	Copies     int `json:"copies"`
+	Lost       int `json:"lost"`
+}
+
+type damagedDocument struct {
+	Mailbox string   `json:"mailbox"`
+	Was     string   `json:"was"`
+	UID     uint32   `json:"uid,omitempty"`
+	File    string   `json:"file,omitempty"`
+	Missing []string `json:"missing"`
+}
+
+type unreadDocument struct {
+	File string `json:"file"`
+	Why  string `json:"why"`
+}
+
+func describeSalvage(s *repair.Salvaged) *salvagedDocument {
+	d := &salvagedDocument{Index: s.Index, Total: s.Count, New: s.Written, Kept: s.Kept, Ledger: ledgerDocument(s.Ledger), Foreign: s.Foreign,
+		Folders: []salvageFolder{}, Damaged: []damagedDocument{}, Unread: []unreadDocument{}}
+	for _, f := range s.Folders {
+		d.Folders = append(d.Folders, salvageFolder{string(f.Class), string(f.Mailbox), f.Path, f.Count})
+	}
+	for _, e := range s.Incomplete {
+		x := damagedDocument{Mailbox: string(e.Mailbox), Was: string(e.Was), UID: uint32(e.UID), File: e.File, Missing: append([]string{}, e.Notes...)}
+		if x.Was == "" {
+			x.Was = string(e.Class)
+		}
+		if e.Problem != "" {
+			x.Missing = append(x.Missing, e.Problem)
+		}
+		d.Damaged = append(d.Damaged, x)
+	}
+	for _, u := range s.Unread {
+		d.Unread = append(d.Unread, unreadDocument{string(u.File), u.Why})
+	}
+	return d
+}
+
+// reportSalvage tells what was written, and how the verb ends.
+func (k *call) reportSalvage(doc *salvageDocument, s *repair.Salvaged) error {
+	d := describeSalvage(s)
+	doc.Salvaged = d
+	if s.Index == "" {
+		k.say("There is no message in this copy, as far as it can be read; nothing was written.")
+		return k.endSalvage(d, doc.To)
+	}
+	d.Index = filepath.Join(doc.To, s.Index)
+	k.say("Wrote %s, %s, to %s", ui.Count(d.Total.Messages-d.Total.Unreadable, "message"), ui.Bytes(d.Total.Bytes), ui.Safe(doc.To))
+	if s.Written == 0 && s.Kept > 0 {
+		k.say("All of it was there already, from an earlier run.")
+	}
+	k.say("")
+	k.printFolders(d.Folders)
+	k.say("")
+	k.say("%s", ledgerText(d.Ledger))
+	k.printDamaged(d)
+	k.say("What is known of each message, its flags and dates too, is in %s", ui.Safe(d.Index))
+	k.say("%s", importText(salvage.Format(doc.Format), doc.To))
+	return k.endSalvage(d, doc.To)
+}
+
+// endSalvage is how the verb ends, by what is not whole.
+func (k *call) endSalvage(d *salvagedDocument, to string) error {
+	damaged, gone := 0, d.Total.Unreadable
+	for _, f := range d.Folders {
+		if f.Class == string(salvage.Damaged) {
+			damaged += f.Messages - f.Unreadable
+		}
+	}
+	var what []string
+	if damaged > 0 {
+		what = append(what, ui.Count(damaged, "message")+" not whole, and in damaged/")
+	}
+	if gone > 0 {
+		what = append(what, ui.Count(gone, "message")+" with nothing left to read")
+	}
+	if n := len(d.Unread); n > 0 {
+		what = append(what, ui.Count(n, "file")+" of the copy not readable")
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	hint := "look into " + ui.Quote(filepath.Join(to, "damaged")) + ", and for what is missing into index.json; an older copy or backup, given as --from DIR with another --to, may have it whole"
+	switch {
+	case damaged+gone == 0:
+		hint = "dovemend backup …, which copies again what could not be read; then dovemend salvage --run latest --to " + ui.Quote(to)
+	case damaged == 0:
+		hint = "an older copy or backup, given as --from DIR with another --to, may have what is gone; dovemend runs lists the copies there are"
+	}
+	return &endError{exitFindings, "everything that can be read was written; but there are " + strings.Join(what, ", "), hint}
+}
+
+// printFolders tells by mailbox what was written.
+func (k *call) printFolders(all []salvageFolder) {
+	type row struct{ n [4]int }
+	rows, order := map[string]*row{}, []string{}
+	column := map[string]int{string(salvage.Current): 0, string(salvage.Expunged): 1, string(salvage.Orphan): 2, string(salvage.Damaged): 3}
+	for _, f := range all {
+		if rows[f.Mailbox] == nil {
+			rows[f.Mailbox] = &row{}
+			order = append(order, f.Mailbox)
+		}
+		rows[f.Mailbox].n[column[f.Class]] += f.Messages
+	}
+	t := ui.Table{Columns: []ui.Column{{Title: "MAILBOX", Min: 12}, {Title: "WHOLE", Right: true}, {Title: "REMOVED EARLIER", Right: true}, {Title: "IN NO MAILBOX", Right: true}, {Title: "DAMAGED", Right: true}}}
+	for _, name := range order {
+		cells := []string{name}
+		for _, n := range rows[name].n {
+			cells = append(cells, fmt.Sprint(n))
+		}
+		t.Row(cells...)
+	}
+	t.Print(k.out(), ui.Width(k.p.stdout))
+}
+
+// ledgerText says that nothing was left out, and how that adds up.
+func ledgerText(l ledgerDocument) string {
+	text := fmt.Sprintf("Every message that is stored in the copy is accounted for: of %d, %d were written", l.Stored, l.Written)
+	for _, part := range []struct {
+		n    int
+		text string
+	}{{l.Duplicates, "stored twice, and written once"}, {l.Unreadable, "not readable at all"}, {l.Elsewhere, "of mailboxes that were not asked for"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d are %s", part.n, part.text)
+		}
+	}
+	text += "."
+	if l.Copies > 0 {
+		text += fmt.Sprintf(" %s more than one mailbox has; they are written once for each.", ui.Count(l.Copies, "message"))
+	}
+	if l.Lost > 0 {
+		text += fmt.Sprintf(" The lists of the mailboxes tell of %s more, of which nothing is stored any longer.", ui.Count(l.Lost, "message"))
+	}
+	return text
+}
+
+// maxShown is how many damaged messages are named at the terminal.
+const maxShown = 20
+
+func (k *call) printDamaged(d *salvagedDocument) {
+	shown := 0
+	for _, readable := range []bool{true, false} {
+		for _, x := range d.Damaged {
+			if (x.File != "") != readable {
+				continue
+			}
+			if shown++; shown > maxShown {
+				continue
+			}
+			what := "a message of " + x.Mailbox
+			if x.UID != 0 {
+				what = fmt.Sprintf("message %d of %s", x.UID, x.Mailbox)
+			}
+			k.say("%s: %s", ui.Safe(what), ui.Safe(strings.Join(x.Missing, "; ")))
+		}
+	}
+	if shown > maxShown {
+		k.say("and %s more that are not whole; index.json names them all", ui.Count(shown-maxShown, "message"))
+	}
+	for i, u := range d.Unread {
+		if i == maxShown {
+			k.say("and %s more", ui.Count(len(d.Unread)-maxShown, "file"))
+			break
+		}
+		k.say("not read: %s: %s", ui.Safe(u.File), ui.Safe(u.Why))
+	}
+}
+
+// importText says how a mail program takes what was written.
+func importText(f salvage.Format, to string) string {
+	switch f {
+	case salvage.Mbox:
+		return "To see the messages in a mail program: Apple Mail takes the .mbox files by File, Import Mailboxes; Thunderbird by the add-on ImportExportTools NG."
+	case salvage.Maildir:
+		return "To see the messages in a mail program: mutt -f " + ui.Quote(filepath.Join(to, "mailboxes")) + " reads the folder as it is, as Dovecot does."
+	}
+	return "To see the messages in a mail program: open an .eml file, or drag the files of a folder onto a mailbox in Thunderbird or Apple Mail."
+}
