@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -179,6 +180,9 @@ func (l *Local) take(fsys shelf, a store.Account) {
 	l.Account = a
 }
 
+// name is what people call the copy: the account's address, or where it is.
+func (l *Local) name() string { return cmp.Or(l.Account.Address, l.Where) }
+
 // Choose gives the mailboxes by name: all where none is named.
 func (l *Local) Choose(names []string) ([]store.Mailbox, error) {
 	if len(names) == 0 {
@@ -222,7 +226,7 @@ func (c *Checked) Worst() check.Severity {
 
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
-	rep.Stage("examining " + remote.Safe(AccountName(l.Account)))
+	rep.Stage("examining " + remote.Safe(l.name()))
 	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)

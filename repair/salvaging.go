@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"dovemend/remote"
+	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/salvage"
 	"dovemend/repair/store"
@@ -19,6 +20,7 @@ type Salvaged struct {
 	Ledger     Ledger
 	Incomplete []salvage.Entry // messages that are not whole, as they were written; at most [maxIncomplete]
 	Unread     []reconstruct.Unread
+	Empty      bool // nothing is stored, and the index files say so too
 }
 
 // maxIncomplete is how many damaged messages are named; the index of what was written names all.
@@ -50,7 +52,7 @@ func (s *Salvaged) Whole() bool {
 // mailbox refers to. open gives the directory for them, and is called once there is something to write: where there is
 // nothing, the result has no Index. Nothing in the copy is changed.
 func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() (*os.Root, error), o salvage.Options, rep Reporter) (*Salvaged, error) {
-	rep.Stage("examining " + remote.Safe(AccountName(l.Account)))
+	rep.Stage("examining " + remote.Safe(l.name()))
 	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
@@ -65,6 +67,7 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 	first, err, more := next()
 	if !more {
 		out.Summary = &salvage.Summary{Classes: map[salvage.Class]*salvage.Count{}}
+		out.Empty = x.empty()
 		return out, x.settle()
 	}
 	root, oerr := open()
@@ -86,6 +89,16 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 		return nil, err
 	}
 	return out, x.settle()
+}
+
+// empty reports whether every mailbox is known to be empty.
+func (x *salvager) empty() bool {
+	for _, s := range x.acct.Boxes {
+		if s.Layout == store.Maildir && len(s.NoFolder) > 0 || s.Layout != store.Maildir && (!s.Sound || s.Base == dovecot.BaseNone && s.Files.Log == nil) {
+			return false
+		}
+	}
+	return len(x.acct.Boxes) > 0 && len(x.out.Unread) == 0
 }
 
 // written is told what became of each message, before the next one is asked for.

@@ -87,9 +87,13 @@ func describeSalvage(s *repair.Salvaged) *salvagedDocument {
 func (k *call) reportSalvage(doc *salvageDocument, s *repair.Salvaged) error {
 	d := describeSalvage(s)
 	doc.Salvaged = d
-	if s.Index == "" {
-		k.say("There is no message in this copy, as far as it can be read; nothing was written.")
-		return k.endSalvage(d, doc.To)
+	switch {
+	case s.Index == "" && s.Empty:
+		k.say("The mailboxes are empty, and nothing is stored beside them: there was nothing to write.")
+		return nil
+	case s.Index == "":
+		return &endError{exitFindings, "no message can be made out in this copy; nothing was written",
+			"dovemend check --from DIR … (or --run ID), which tells what is wrong with the copy"}
 	}
 	d.Index = filepath.Join(doc.To, s.Index)
 	k.say("Wrote %s, %s, to %s", ui.Count(d.Total.Messages-d.Total.Unreadable, "message"), ui.Bytes(d.Total.Bytes), ui.Safe(doc.To))
@@ -139,20 +143,22 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 
 // printFolders tells by mailbox what was written.
 func (k *call) printFolders(all []salvageFolder) {
-	type row struct{ n [4]int }
-	rows, order := map[string]*row{}, []string{}
+	rows, order := map[string]*[5]int{}, []string{}
 	column := map[string]int{string(salvage.Current): 0, string(salvage.Expunged): 1, string(salvage.Orphan): 2, string(salvage.Damaged): 3}
 	for _, f := range all {
-		if rows[f.Mailbox] == nil {
-			rows[f.Mailbox] = &row{}
-			order = append(order, f.Mailbox)
+		r := rows[f.Mailbox]
+		if r == nil {
+			r = new([5]int)
+			rows[f.Mailbox], order = r, append(order, f.Mailbox)
 		}
-		rows[f.Mailbox].n[column[f.Class]] += f.Messages
+		r[column[f.Class]] += f.Messages - f.Unreadable
+		r[4] += f.Unreadable
 	}
-	t := ui.Table{Columns: []ui.Column{{Title: "MAILBOX", Min: 12}, {Title: "WHOLE", Right: true}, {Title: "REMOVED EARLIER", Right: true}, {Title: "IN NO MAILBOX", Right: true}, {Title: "DAMAGED", Right: true}}}
+	t := ui.Table{Columns: []ui.Column{{Title: "MAILBOX", Min: 12}, {Title: "IN IT", Right: true}, {Title: "REMOVED EARLIER", Right: true},
+		{Title: "IN NO MAILBOX", Right: true}, {Title: "DAMAGED", Right: true}, {Title: "GONE", Right: true}}}
 	for _, name := range order {
 		cells := []string{name}
-		for _, n := range rows[name].n {
+		for _, n := range rows[name] {
 			cells = append(cells, fmt.Sprint(n))
 		}
 		t.Row(cells...)
@@ -173,7 +179,7 @@ func ledgerText(l ledgerDocument) string {
 	}
 	text += "."
 	if l.Copies > 0 {
-		text += fmt.Sprintf(" %s more than one mailbox has; they are written once for each.", ui.Count(l.Copies, "message"))
+		text += fmt.Sprintf(" What several mailboxes have was written for each of them, which makes %d more.", l.Copies)
 	}
 	if l.Lost > 0 {
 		text += fmt.Sprintf(" The lists of the mailboxes tell of %s more, of which nothing is stored any longer.", ui.Count(l.Lost, "message"))
@@ -181,28 +187,46 @@ func ledgerText(l ledgerDocument) string {
 	return text
 }
 
-// maxShown is how many damaged messages are named at the terminal.
+// maxShown is how many lines about damaged messages are shown at the terminal.
 const maxShown = 20
 
+// alike are messages of a mailbox that lack the same.
+type alike struct {
+	mailbox, missing string
+	uids             []string
+	n                int
+}
+
+func (a *alike) String() string {
+	switch {
+	case a.n == 1 && len(a.uids) == 1:
+		return fmt.Sprintf("%s, message %s: %s", a.mailbox, a.uids[0], a.missing)
+	case len(a.uids) == a.n && a.n <= 5:
+		return fmt.Sprintf("%s, messages %s: %s", a.mailbox, strings.Join(a.uids, ", "), a.missing)
+	}
+	return fmt.Sprintf("%s, %s: %s", a.mailbox, ui.Count(a.n, "message"), a.missing)
+}
+
 func (k *call) printDamaged(d *salvagedDocument) {
-	shown := 0
-	for _, readable := range []bool{true, false} {
-		for _, x := range d.Damaged {
-			if (x.File != "") != readable {
-				continue
-			}
-			if shown++; shown > maxShown {
-				continue
-			}
-			what := "a message of " + x.Mailbox
-			if x.UID != 0 {
-				what = fmt.Sprintf("message %d of %s", x.UID, x.Mailbox)
-			}
-			k.say("%s: %s", ui.Safe(what), ui.Safe(strings.Join(x.Missing, "; ")))
+	var groups []*alike
+	of := map[[2]string]*alike{}
+	for _, x := range d.Damaged {
+		key := [2]string{x.Mailbox, strings.Join(x.Missing, "; ")}
+		a := of[key]
+		if a == nil {
+			a = &alike{mailbox: key[0], missing: key[1]}
+			of[key], groups = a, append(groups, a)
+		}
+		if a.n++; x.UID != 0 && len(a.uids) <= 5 {
+			a.uids = append(a.uids, fmt.Sprint(x.UID))
 		}
 	}
-	if shown > maxShown {
-		k.say("and %s more that are not whole; index.json names them all", ui.Count(shown-maxShown, "message"))
+	for i, a := range groups {
+		if i == maxShown {
+			k.say("and more that are not whole; index.json names them all")
+			break
+		}
+		k.say("%s", ui.Safe(a.String()))
 	}
 	for i, u := range d.Unread {
 		if i == maxShown {
