@@ -96,6 +96,11 @@ func (k *call) reportSalvage(doc *salvageDocument, s *repair.Salvaged) error {
 			"dovemend check --from DIR … (or --run ID), which tells what is wrong with the copy"}
 	}
 	d.Index = filepath.Join(doc.To, s.Index)
+	if d.Total.Messages == d.Total.Unreadable {
+		k.say("Of no message anything could be read. What the lists of the mailboxes tell of them is in %s", ui.Safe(d.Index))
+		k.printDamaged(d)
+		return k.endSalvage(d, doc.To)
+	}
 	k.say("Wrote %s, %s, to %s", ui.Count(d.Total.Messages-d.Total.Unreadable, "message"), ui.Bytes(d.Total.Bytes), ui.Safe(doc.To))
 	if s.Written == 0 && s.Kept > 0 {
 		k.say("All of it was there already, from an earlier run.")
@@ -106,7 +111,7 @@ func (k *call) reportSalvage(doc *salvageDocument, s *repair.Salvaged) error {
 	k.say("%s", ledgerText(d.Ledger))
 	k.printDamaged(d)
 	k.say("What is known of each message, its flags and dates too, is in %s", ui.Safe(d.Index))
-	k.say("%s", importText(salvage.Format(doc.Format), doc.To))
+	k.sayImport(salvage.Format(doc.Format), doc.To)
 	return k.endSalvage(d, doc.To)
 }
 
@@ -120,13 +125,13 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 	}
 	var what []string
 	if damaged > 0 {
-		what = append(what, ui.Count(damaged, "message")+" not whole, and in damaged/")
+		what = append(what, ui.Count(damaged, "message")+" written to damaged/, not whole")
 	}
 	if gone > 0 {
-		what = append(what, ui.Count(gone, "message")+" with nothing left to read")
+		what = append(what, ui.Count(gone, "message")+" of which nothing is left to read")
 	}
 	if n := len(d.Unread); n > 0 {
-		what = append(what, ui.Count(n, "file")+" of the copy not readable")
+		what = append(what, ui.Count(n, "file")+" of the copy that cannot be read")
 	}
 	if len(what) == 0 {
 		return nil
@@ -138,7 +143,7 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 	case damaged == 0:
 		hint = "an older copy or backup, given as --from DIR with another --to, may have what is gone; dovemend runs lists the copies there are"
 	}
-	return &endError{exitFindings, "everything that can be read was written; but there are " + strings.Join(what, ", "), hint}
+	return &endError{exitFindings, "all that can be read was written; not all is whole: " + strings.Join(what, ", "), hint}
 }
 
 // printFolders tells by mailbox what was written.
@@ -237,13 +242,15 @@ func (k *call) printDamaged(d *salvagedDocument) {
 	}
 }
 
-// importText says how a mail program takes what was written.
-func importText(f salvage.Format, to string) string {
+// sayImport says how a mail program takes what was written.
+func (k *call) sayImport(f salvage.Format, to string) {
 	switch f {
 	case salvage.Mbox:
-		return "To see the messages in a mail program: Apple Mail takes the .mbox files by File, Import Mailboxes; Thunderbird by the add-on ImportExportTools NG."
+		k.say("To see the messages in a mail program: Apple Mail takes the .mbox files by File, Import Mailboxes; Thunderbird by the add-on ImportExportTools NG.")
 	case salvage.Maildir:
-		return "To see the messages in a mail program: mutt -f " + ui.Quote(filepath.Join(to, "mailboxes")) + " reads the folder as it is, as Dovecot does."
+		k.say("The folder is a Maildir as Dovecot and mutt read it. To see the messages:")
+		ui.SayCommand(k.out(), "  ", "mutt", "-f", filepath.Join(to, "mailboxes"))
+	default:
+		k.say("To see the messages in a mail program: open an .eml file, or drag the files of a folder onto a mailbox in Thunderbird or Apple Mail.")
 	}
-	return "To see the messages in a mail program: open an .eml file, or drag the files of a folder onto a mailbox in Thunderbird or Apple Mail."
 }
