@@ -44,7 +44,8 @@ type salvager struct {
 	now    place // of the message that is being written
 	notes  int   // how many notes it came with: any more tell that something is missing
 	parts  *attachments
-	bases  map[string]bool // Maildir: base names that are in cur or new
+	byGUID map[dovecot.GUID][]*reconstruct.Stored // mdbox
+	bases  map[string]bool                        // Maildir: base names that are in cur or new
 	yield  func(*salvage.Message, error) bool
 	ended  bool
 }
@@ -136,7 +137,7 @@ func maildirFile(i fs.FileInfo) kind {
 
 // delivery is a file in a Maildir's tmp: one that was never finished, or one that was moved on while it was copied.
 func delivery(i fs.FileInfo) kind {
-	if strings.HasPrefix(i.Name(), ".") || i.Size() == 0 || dovecot.ParseMaildirName(i.Name()).Time == 0 {
+	if strings.HasPrefix(i.Name(), ".") || i.Size() == 0 || dovecot.ParseMaildirName(i.Name()).Time <= 0 {
 		return noMessage
 	}
 	return leftover
@@ -250,7 +251,13 @@ func (x *salvager) orphan(o *reconstruct.Orphan) {
 	case reconstruct.Unplaced:
 		note = "some mailbox should hold it, and nothing tells which"
 	}
-	x.give(s, x.name(s, o.From), class, &o.Message, note)
+	twin, settled := "", false
+	if x.acct.Storage != nil {
+		twin, settled = x.twin(&o.Message)
+	}
+	if !settled {
+		x.give(s, x.name(s, o.From), class, &o.Message, note, twin)
+	}
 }
 
 // pass leaves out what belongs to a mailbox that was not asked for.
@@ -284,57 +291,60 @@ func (x *salvager) name(s *reconstruct.State, storage string) string {
 	return strings.Join(parts, "/")
 }
 
-// sweepStorage hands out what is stored in mdbox and was not met yet: what is stored twice, unless one of the two is written
-// whole already and says the same.
+// sweepStorage hands out what is stored in mdbox and was not met yet.
 func (x *salvager) sweepStorage(t *reconstruct.Storage) {
-	byGUID := map[dovecot.GUID][]*reconstruct.Stored{}
-	for i := range t.Stored {
-		if st := &t.Stored[i]; !st.GUID.IsZero() {
-			byGUID[st.GUID] = append(byGUID[st.GUID], st)
-		}
-	}
 	for i := range t.Stored {
 		st := &t.Stored[i]
 		m := reconstruct.MessageOf(t, st)
-		p := x.at(m)
-		if _, met := x.seen[p]; met {
+		if _, met := x.seen[x.at(m)]; met {
 			continue
 		}
-		x.twin(byGUID[st.GUID], st, m, p, t)
+		s := x.box(st.Mailbox)
+		if s == nil && st.Mailbox != "" && !x.all {
+			x.pass(x.at(m))
+			continue
+		}
+		class, note := salvage.Orphan, "no mailbox refers to it"
+		if strings.HasSuffix(string(m.File), ".broken") {
+			class = salvage.Damaged
+		}
+		if twin, settled := x.twin(m); !settled {
+			x.give(s, x.name(s, st.Mailbox), class, m, note, twin)
+		}
 	}
 }
 
-// twin decides about a stored message that nothing refers to, by what became of others with its GUID.
-func (x *salvager) twin(others []*reconstruct.Stored, st *reconstruct.Stored, m *reconstruct.Message, p place, t *reconstruct.Storage) {
-	var other *reconstruct.Stored
-	for _, o := range others {
+// twin looks whether the same message is stored elsewhere and was written already, whole and saying the same: then it is not
+// written again. Where the other one differs, it says so.
+func (x *salvager) twin(m *reconstruct.Message) (note string, settled bool) {
+	t, st, p := x.acct.Storage, m.Place(), x.at(m)
+	if st == nil || st.GUID.IsZero() {
+		return "", false
+	}
+	if x.byGUID == nil {
+		x.byGUID = map[dovecot.GUID][]*reconstruct.Stored{}
+		for i := range t.Stored {
+			if st := &t.Stored[i]; !st.GUID.IsZero() {
+				x.byGUID[st.GUID] = append(x.byGUID[st.GUID], st)
+			}
+		}
+	}
+	for _, o := range x.byGUID[st.GUID] {
 		f, met := x.seen[place{t.Files[o.File].Name, o.Offset}]
 		switch {
 		case o == st || !met:
 		case f.elsewhere && !f.told:
 			x.pass(p)
-			return
+			return "", true
 		case f.whole && (o.BodySize == st.BodySize || len(gaps(m)) > 0):
 			x.seen[p] = fate{told: true}
 			x.out.Ledger.Duplicates++
-			return
+			return "", true
 		default:
-			other = o
+			note = fmt.Sprintf("the same message is stored in %s at %d too, and is not the same there", t.Files[o.File].Name, o.Offset)
 		}
 	}
-	s := x.box(st.Mailbox)
-	if s == nil && st.Mailbox != "" && !x.all {
-		x.pass(p)
-		return
-	}
-	class, note := salvage.Orphan, "no mailbox refers to it"
-	if other != nil {
-		note = fmt.Sprintf("the same message is stored in %s at %d too, and is not the same there", t.Files[other.File].Name, other.Offset)
-	}
-	if strings.HasSuffix(string(p.file), ".broken") {
-		class = salvage.Damaged
-	}
-	x.give(s, x.name(s, st.Mailbox), class, m, note)
+	return note, false
 }
 
 // sweepFile hands out a file that was not met yet: one in which no message can be made out, or a delivery that was never
