@@ -70,7 +70,7 @@ func (x *salvager) list(ctx context.Context) error {
 			switch {
 			case f.Why != nil:
 				x.unread(f.Name, f.Why.Error())
-			case !some[i] && f.Size > 0:
+			case !some[i] && f.Size > f.Header: // else it was only begun
 				x.unread(f.Name, "no message can be made out in it")
 			}
 		}
