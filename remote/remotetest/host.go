@@ -2,11 +2,13 @@
 // ([Embedded]), the real OpenSSH, and the real OpenSSH with the real Dovecot ([Real]). A host is on loopback and in temporary
 // directories only, carries canaries that fail the test when touched, and ends with the test, however that ends.
 //
-// DOVEMEND_TEST_REQUIRE=sshd,dovecot makes a test fail that would be skipped because one of them is not installed.
+// DOVEMEND_TEST_REQUIRE=sshd,dovecot,mbsync,imapfilter makes a test fail that would be skipped because one of them is not installed.
 package remotetest
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +38,16 @@ type Host interface {
 	CA() string         // file with the certificate to trust
 	Password() string   // for IMAP
 	Cut()               // cuts all SSH connections
+}
+
+// Programs skips the test where a program is not installed, or fails it where DOVEMEND_TEST_REQUIRE names the program.
+func Programs(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			need(t, []string{name}, fmt.Errorf("no %s", name))
+		}
+	}
 }
 
 // need skips the test because a part is missing, or fails it where DOVEMEND_TEST_REQUIRE names the part.

@@ -20,6 +20,8 @@ func (x *examiner) maildir() {
 		}
 	}
 	x.uidlist()
+	x.keywords()
+	x.twins()
 	b.done(x, CureRebuild, reframed)
 	x.expunged(have)
 	for _, dir := range x.State.NoFolder {
@@ -78,6 +80,26 @@ func (x *examiner) uidlist() {
 		f.Severity, f.Text = Broken, "dovecot-uidlist, which gives each message its number, is gone"
 	}
 	x.find(x.told(f))
+}
+
+// keywords tells of file names with letters for labels, and no file that names them.
+func (x *examiner) keywords() {
+	if !x.State.Nameless || !x.State.Readable(x.file("dovecot-keywords")) {
+		return
+	}
+	f := Finding{Severity: Suspect, Rule: "keywords-missing", File: x.file("dovecot-keywords"), Offset: -1,
+		Text: "dovecot-keywords, which holds the names of labels, is gone, and messages have labels"}
+	x.find(x.told(f))
+}
+
+// twins tells of files that hold a message a second time.
+func (x *examiner) twins() {
+	var b batch
+	for _, p := range x.State.Twins {
+		b.add(Finding{Severity: Suspect, Rule: "maildir-twin", File: p, Offset: -1, Cure: CureRebuild, Text: "this file is a second one of the same message",
+			Effect: "the message shows twice", Advice: "rebuild takes the second file away; the first one stays as it is"})
+	}
+	b.done(x, CureRebuild, "rebuild takes the second file away; the first one stays as it is")
 }
 
 // expunged tells of messages that the index knows and whose files are gone: another program removed them.

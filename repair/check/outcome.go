@@ -139,7 +139,8 @@ func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot
 
 // listGone reports whether a Maildir that has been in use has lost the file that numbers its messages.
 func (x *examiner) listGone() bool {
-	return !x.State.UIDList && (x.State.Files.Index != nil || x.State.Files.Log != nil)
+	s := x.State
+	return !s.UIDList && (s.Files.Index != nil || s.Files.Log != nil || s.Names.Known && s.Names.UIDValidity != 0)
 }
 
 // mended is what Dovecot's own repair surely keeps of a Maildir's index. A message that should be in it and is not is shown as

@@ -48,10 +48,10 @@ func (r *replayer) inGaps() {
 	}
 }
 
-// behindDamage adds records for messages that may have been appended in a part of a log that is lost: those from the next UID
-// up to the next one that is appended in what remains.
+// behindDamage notes which UIDs may have been given in a part of a log that is lost, those from the next UID up to the next one
+// that is appended in what remains, and adds records for those of which it is known that they exist.
 func (r *replayer) behindDamage(rest []LogRecord) {
-	if r.strict || len(r.p.exist) == 0 {
+	if r.strict {
 		return
 	}
 	to := ^UID(0)
@@ -69,7 +69,12 @@ func (r *replayer) behindDamage(rest []LogRecord) {
 			break
 		}
 	}
-	r.phantoms(r.s.NextUID, to)
+	if to != ^UID(0) && to > r.s.NextUID {
+		r.s.Gaps = append(r.s.Gaps, UIDRange{r.s.NextUID, to - 1})
+	}
+	if len(r.p.exist) > 0 {
+		r.phantoms(r.s.NextUID, to)
+	}
 }
 
 // appendLost adds a record for a message whose append is lost, where what is noted of it at that same time tells that there was one.

@@ -172,6 +172,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	case BaseNone:
 		score = 0
 		r.fromNothing(0)
+		r.lost = true
 	}
 	r.s.Base = base
 	chain := r.chain(base)
@@ -288,7 +289,9 @@ func (r *replayer) applyAll(logs []*Log) int {
 		if i > 0 && (h.PrevSeq != r.p.header(logs[i-1]).Seq || int64(h.PrevOffset) != logs[i-1].SyncOffset) || l.SyncOffset != l.Size || l.Unusable != "" {
 			score = 1
 		}
-		r.applyLog(l, int64(h.HeaderSize))
+		if !r.applyLog(l, int64(h.HeaderSize)) {
+			score = 1
+		}
 	}
 	if len(logs) == 0 {
 		return 0
@@ -312,7 +315,9 @@ func (r *replayer) apply(logs []*Log, from int64) int {
 		if l.SyncOffset != l.Size || l.Unusable != "" {
 			score = min(score, 1)
 		}
-		r.applyLog(l, from)
+		if !r.applyLog(l, from) {
+			score = min(score, 1)
+		}
 		from = 0
 	}
 	return score

@@ -91,7 +91,7 @@ func (r *replayer) fromNothing(indexID uint32) {
 // reset starts again from nothing, as a log with prev_file_seq 0 asks for.
 func (r *replayer) reset(l *Log) {
 	r.fromNothing(r.p.header(l).IndexID)
-	r.s.Base = BaseZero
+	r.s.Base, r.lost = BaseZero, false
 	le.PutUint32(r.s.raw[60:], r.p.header(l).Seq)
 }
 
@@ -210,8 +210,10 @@ func (r *replayer) unfinished(list []request) []UID {
 	return uids
 }
 
-// applyLog applies the records of a log from an offset on (0: from its beginning).
-func (r *replayer) applyLog(l *Log, from int64) {
+// applyLog applies the records of a log from an offset on (0: from its beginning). whole is false where it held a record that
+// cannot be understood.
+func (r *replayer) applyLog(l *Log, from int64) (whole bool) {
+	whole = true
 	r.log = l
 	h := r.p.header(l)
 	if r.s.IndexID == 0 {
@@ -246,6 +248,8 @@ func (r *replayer) applyLog(l *Log, from int64) {
 		if rec.Valid {
 			r.rec = rec
 			r.record(rec)
+		} else {
+			whole = false
 		}
 		end = rec.End()
 		r.modseq(rec.ModSeq)
@@ -253,6 +257,7 @@ func (r *replayer) applyLog(l *Log, from int64) {
 	r.s.End = Position{h.Seq, end}
 	le.PutUint32(r.s.raw[60:], h.Seq)
 	le.PutUint32(r.s.raw[68:], uint32(end))
+	return whole
 }
 
 // maxModSeq bounds what is believed of a modification sequence: a mailbox that changes a million times a second reaches it

@@ -204,6 +204,12 @@ func (r *replayer) byNumber(u ExtIntroEntry) int {
 		}
 	}
 	name := known[[2]uint16{u.RecordSize, u.RecordAlign}]
+	if u.RecordSize == 4 && u.RecordAlign == 4 && u.HeaderSize == 0 {
+		name = "vsize"
+		if u.ResetID != 0 { // the cache's file_seq
+			name = "cache"
+		}
+	}
 	if r.strict || name == "" || !r.lost && len(r.s.Exts) > 0 {
 		r.wrong("log-ext-unknown", "extension number %d was never introduced", u.ID)
 		return -1

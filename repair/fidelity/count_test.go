@@ -19,6 +19,7 @@ type counts struct {
 	Flags      int // messages with other system flags
 	Keywords   int // messages with other keywords
 	UIDs       int // messages with another UID
+	Mixed      int // messages with a UID that another message had, under the same UIDVALIDITY: mail programs take the one for the other
 	Dates      int // messages with another received date
 	Validity   int // mailboxes with another UIDVALIDITY
 	Log        int // warnings and errors in Dovecot's log
@@ -43,6 +44,7 @@ const (
 	flags    attribute = "flags"       // system flags
 	keywords attribute = "keywords"    //
 	uid      attribute = "UID"         //
+	mixed    attribute = "own UID"     // no other message had its UID
 	date     attribute = "date"        // received date
 	validity attribute = "UIDVALIDITY" // of a mailbox
 	logged   attribute = "log"         // a quiet log
@@ -92,12 +94,18 @@ func (t *tally) mailbox(truth *fill.Mailbox, numbers map[string]int, now probe.R
 			t.Unreadable++
 		default:
 			t.message(truth.Name, m, row)
+			if now.UIDValidity != truth.UIDValidity && m.UID == row.UID { // a UID means nothing under another UIDVALIDITY
+				t.wrong[uid]++
+			}
 			continue
 		}
 		t.note(truth.Name, m.Number, whole, row)
 		for _, a := range []attribute{flags, keywords, uid, date} {
 			t.wrong[a]++
 		}
+	}
+	if now.UIDValidity == truth.UIDValidity {
+		t.mixed(truth, numbers, now)
 	}
 	for _, row := range rows.more {
 		n := numberOf(numbers, row)
@@ -111,6 +119,21 @@ func (t *tally) mailbox(truth *fill.Mailbox, numbers map[string]int, now probe.R
 			if n < 0 {
 				t.Unreadable++
 			}
+		}
+	}
+}
+
+// mixed counts the messages that have what was the UID of another one.
+func (t *tally) mixed(truth *fill.Mailbox, numbers map[string]int, now probe.Reading) {
+	had := make(map[uint32]int, len(truth.Messages))
+	for _, m := range truth.Messages {
+		had[m.UID] = m.Number
+	}
+	for i := range now.Messages {
+		row := &now.Messages[i]
+		if other, ok := had[row.UID]; ok && numberOf(numbers, row) >= 0 && numberOf(numbers, row) != other {
+			t.Mixed++
+			t.wrong[mixed]++
 		}
 	}
 }

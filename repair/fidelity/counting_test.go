@@ -64,7 +64,8 @@ func TestCountTellsEachKindOfLoss(t *testing.T) {
 		{"twice", func(r *probe.Reading) { r.Messages = append(r.Messages, probe.Message{UID: 9, BodySHA256: text(1)}) }, counts{Duplicated: 1}},
 		{"twice, the wrong one first", func(r *probe.Reading) {
 			r.Messages = append([]probe.Message{{UID: 1, BodySHA256: text(3)}}, r.Messages...)
-		}, counts{Duplicated: 1}},
+		}, counts{Duplicated: 1, Mixed: 1}},
+		{"mixed up", func(r *probe.Reading) { r.Messages[0].UID, r.Messages[1].UID = 2, 1 }, counts{UIDs: 2, Mixed: 2}},
 		{"unreadable", func(r *probe.Reading) { r.Messages[1].BodySHA256, r.Messages[1].BodyErr = "", "BYE" }, counts{Unreadable: 1}},
 		{"another text", func(r *probe.Reading) { r.Messages[1].BodySHA256 = "ab" }, counts{Unreadable: 1}},
 		{"another text under another UID", func(r *probe.Reading) { r.Messages[1].BodySHA256, r.Messages[1].UID = "ab", 77 }, counts{Unreadable: 1}},

@@ -21,6 +21,7 @@ var columns = []struct {
 	{func(c *counts) int { return c.Flags }, "−%d flags"},
 	{func(c *counts) int { return c.Keywords }, "−%d keywords"},
 	{func(c *counts) int { return c.UIDs }, "%d UIDs"},
+	{func(c *counts) int { return c.Mixed }, "%d mixed up"},
 	{func(c *counts) int { return c.Dates }, "%d dates"},
 	{func(c *counts) int { return c.Validity }, "%d UIDVALIDITY"},
 	{func(c *counts) int { return c.Crashes }, "%d crashes"},

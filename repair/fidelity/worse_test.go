@@ -7,7 +7,7 @@ import (
 )
 
 // compared is in what the ways are held against each other.
-var compared = []attribute{whole, dead, single, flags, keywords, uid, date, validity, logged, crashed}
+var compared = []attribute{whole, dead, single, flags, keywords, uid, mixed, date, validity, logged, crashed}
 
 // worse tells in what dovemend is worse than other ways.
 func (r *result) worse() []string {
@@ -16,6 +16,10 @@ func (r *result) worse() []string {
 	for _, a := range compared {
 		var better []string
 		for _, w := range ways {
+			// Who numbers messages by guess hits some. It is not better for that: those it misses have the UID of another message.
+			if a == uid && r.ways[w.name].wrong[mixed] > 0 {
+				continue
+			}
 			if n := r.ways[w.name].wrong[a]; n < mine[a] {
 				better = append(better, fmt.Sprintf("%s %d", w.name, n))
 			}

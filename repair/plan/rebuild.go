@@ -221,12 +221,17 @@ func (b *builder) tempDir(dir store.RelPath) store.RelPath {
 var indexPrefixes = []string{"dovecot.index", "dovecot.map.index", "dovecot.list.index"}
 
 // isIndex reports whether a path is one of the files of an index.
-func isIndex(p store.RelPath) bool {
+func isIndex(p store.RelPath) bool { return family(p) != "" }
+
+// family is the index that a file belongs to, or "".
+func family(p store.RelPath) string {
 	name := path.Base(string(p))
-	return slices.ContainsFunc(indexPrefixes, func(prefix string) bool {
-		end, ok := strings.CutPrefix(name, prefix)
-		return ok && slices.Contains([]string{"", ".cache", ".backup", ".log.2", ".log"}, end)
-	})
+	for _, prefix := range indexPrefixes {
+		if end, ok := strings.CutPrefix(name, prefix); ok && slices.Contains([]string{"", ".cache", ".backup", ".log.2", ".log"}, end) {
+			return prefix
+		}
+	}
+	return ""
 }
 
 // takeOrder is the order in which files may go: message files first, and of an index the list of messages last.

@@ -99,6 +99,9 @@ func (u *undoer) gather() {
 			touch(s.To)
 			u.moved[s.Path] = append(u.moved[s.Path], s.To)
 			u.ours[s.To] = s.Expect.SHA256
+			if strings.HasPrefix(path.Base(string(s.Path)), tempPrefix+u.in.Original.Run+"-") { // put there by the run
+				u.written[s.To] = s.Expect.SHA256
+			}
 		case OpPut:
 			touch(s.Path)
 			touch(s.Temp)
@@ -169,8 +172,8 @@ func (u *undoer) inScope(t entryTable, f Folder) []store.RelPath {
 		switch f.Scope {
 		case ScopeAll:
 		case ScopeIndex:
-			if !isIndex(p) {
-				continue
+			if !isIndex(p) || !slices.ContainsFunc(u.touched[f.Path], func(t store.RelPath) bool { return family(t) == family(p) }) {
+				continue // of a Maildir's root, the list of mailboxes is an index of its own
 			}
 		case ScopeOwn:
 			if !ownName(name) {

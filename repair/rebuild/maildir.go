@@ -20,6 +20,9 @@ func (b *builder) maildir(ctx context.Context, x *box) error {
 	for i := range s.Messages {
 		names[s.Messages[i].Name.Base] = true
 	}
+	for _, p := range s.Twins {
+		b.take(TakeOut{Path: p, Mailbox: x.Mailbox.Name, Why: "a second file of a message that stays"})
+	}
 	next := max(s.NextUID, 1)
 	list := &dovecot.UIDList{Version: 3, MailboxGUID: s.GUID, Other: s.ListOther}
 	var fresh []*reconstruct.Message

@@ -64,6 +64,9 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 	if err := r.measure(ctx); err != nil {
 		return err
 	}
+	if err := r.twins(); err != nil {
+		return err
+	}
 	if err := r.matchUIDs(); err != nil {
 		return err
 	}

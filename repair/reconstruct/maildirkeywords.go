@@ -13,6 +13,7 @@ func (r *maildirReader) nameKeywords() {
 	for i := range r.Messages {
 		used |= r.Messages[i].Name.Keywords
 	}
+	r.Nameless = r.noNames && used != 0
 	var free []string // keywords of the index that no letter stands for
 	for _, k := range r.Index.Keywords {
 		if !r.named(k) {

@@ -1,8 +1,13 @@
 package reconstruct
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"dovemend/repair/dovecot"
 )
@@ -39,8 +44,84 @@ func (r *maildirReader) matchUIDs() error {
 	for rec, name := range cached {
 		byName[name] = rec
 	}
+	if err := r.byMessageID(files, records, byName); err != nil {
+		return err
+	}
 	r.align(files, records, byName)
 	return nil
+}
+
+// byMessageID finds records whose Message-ID the cache holds, where just one file without a UID has it.
+func (r *maildirReader) byMessageID(files []*Message, records []*dovecot.Record, byName map[string]*dovecot.Record) error {
+	of := map[string]*dovecot.Record{}
+	for _, rec := range records {
+		if id := messageID(cachedHeader(r.cached[rec]["hdr.Message-ID"])); id != "" {
+			if _, twice := of[id]; twice {
+				of[id] = nil
+				continue
+			}
+			of[id] = rec
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	has := map[string]*Message{}
+	for _, f := range files {
+		head, err := ReadFile(r.fsys, string(f.File), maxHead)
+		if errors.Is(err, fs.ErrNotExist) || NotCopied(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the copy of %s: %w", f.File, err)
+		}
+		id := messageID(head)
+		if _, twice := has[id]; twice {
+			has[id] = nil
+			continue
+		}
+		has[id] = f
+	}
+	for id, rec := range of {
+		if f := has[id]; rec != nil && f != nil && byName[f.Name.Base] == nil {
+			byName[f.Name.Base] = rec
+		}
+	}
+	return nil
+}
+
+// maxHead is how much of a message is looked through for its Message-ID.
+const maxHead = 32 << 10
+
+// cachedHeader is the text of a header field in the cache: numbers of lines, ended by 0, stand before it.
+func cachedHeader(v []byte) []byte {
+	for len(v) >= 4 {
+		n := number(v[:4])
+		v = v[4:]
+		if n == 0 {
+			return v
+		}
+	}
+	return nil
+}
+
+// messageID is the value of the header field Message-ID; "" where there is none before the first empty line.
+func messageID(head []byte) string {
+	for len(head) > 0 {
+		line, rest, _ := bytes.Cut(head, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 {
+			return ""
+		}
+		if name, value, ok := bytes.Cut(line, []byte(":")); ok && strings.EqualFold(string(bytes.TrimSpace(name)), "Message-ID") {
+			if len(bytes.TrimSpace(value)) == 0 { // it stands in the next line
+				value, _, _ = bytes.Cut(rest, []byte("\n"))
+			}
+			return string(bytes.TrimSpace(value))
+		}
+		head = rest
+	}
+	return ""
 }
 
 // numbered compares two messages in the order in which Dovecot gives them UIDs.

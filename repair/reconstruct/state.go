@@ -35,6 +35,8 @@ type State struct {
 	ListOther      []string                // Maildir: further fields of the head of dovecot-uidlist
 	KeywordNames   dovecot.MaildirKeywords // Maildir: what the letters stand for, as far as anything tells
 	Renamed        bool                    // Maildir: some of them only the index tells
+	Nameless       bool                    // Maildir: file names have keyword letters, and there is no dovecot-keywords
+	Twins          []store.RelPath         // Maildir: files with the name and the bytes of a message that is told of already
 	NoFolder       []store.RelPath         // Maildir: cur or new, where it does not exist
 
 	// Sound: the index files tell everything that was ever noted in them. Otherwise messages may have been in the mailbox
