@@ -37,7 +37,8 @@ func (e *StoppedError) Unwrap() error { return e.Err }
 // ErrUnchanged: applying a plan ended before its first step.
 var ErrUnchanged = errors.New("nothing was changed")
 
-// Apply ends the processes, looks at the files again, and carries out the plan made by [Run.Plan]. Where something has
+// Apply ends the processes, looks at the files again, and carries out the plan made by [Run.Plan]. Messages that it takes out of
+// their mailboxes are written to the run's folder first (see [Run.Saved]). Where something has
 // changed since, the plan is made anew first; if that one would cost more than was accepted, nothing is done. A
 // [StoppedError] says that something was changed before it stopped.
 //
@@ -56,6 +57,9 @@ func (r *Run) Apply(ctx context.Context) error {
 		}
 		if len(r.plan.Steps) == 0 {
 			return r.stage(rundir.StageApplied)
+		}
+		if err := r.saveLeftOut(ctx); err != nil {
+			return unchanged(err)
 		}
 		out, err := r.execute(ctx)
 		switch {

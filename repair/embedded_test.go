@@ -78,7 +78,7 @@ func laySdbox(dir string, n int) error {
 	files := map[string]string{"dovecot.index": "index", "dovecot.index.log": "log", "dovecot.index.cache": "cache"}
 	for i := range n {
 		body := fmt.Sprintf("Subject: message %d\n\nText.\n", i+1)
-		files[fmt.Sprintf("u.%d", i+1)] = fmt.Sprintf("2 M1e C5e0be100\n\x01\x02N                %016x\n%s\n\x01\x03\nG%032x\nR5e0be100\n\n", len(body), body, i+1)
+		files[fmt.Sprintf("u.%d", i+1)] = fmt.Sprintf("2 M1e C5e0be100\n\x01\x02N          %016x\n%s\n\x01\x03\nG%032x\nR5e0be100\n\n", len(body), body, i+1)
 	}
 	at := time.Unix(1577836800, 0)
 	for name, content := range files {

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,16 @@ func (e *NoCopyError) Error() string {
 // Unwrap gives the cause.
 func (e *NoCopyError) Unwrap() error { return e.Err }
 
+// HalfCopyError: a copy was begun, and is not finished. What it holds so far may lack anything.
+type HalfCopyError struct {
+	Dir   string
+	Files string // the folder with what was copied so far
+}
+
+func (e *HalfCopyError) Error() string {
+	return fmt.Sprintf("there is no finished copy in %s: making it was interrupted", e.Dir)
+}
+
 // Close lets go of the copy.
 func (l *Local) Close() error {
 	var errs []error
@@ -64,6 +75,9 @@ func OpenRun(ctx context.Context, state, id string) (*Local, error) {
 	}
 	l := &Local{Where: dir.ID(), close: []func() error{dir.Close, root.Close}}
 	if err := l.openSnapshot(ctx, root); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)) {
+			return nil, errors.Join(&HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}, l.Close())
+		}
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", l.Where, err), l.Close())
 	}
 	return l, nil
@@ -95,6 +109,11 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	l := &Local{Where: dir, close: []func() error{root.Close}}
+	for _, sub := range []string{".", rundir.SnapshotDir} {
+		if snapshot.Begun(root.FS(), sub) {
+			return nil, errors.Join(&HalfCopyError{Dir: dir, Files: filepath.Join(dir, sub, snapshot.FilesDir)}, l.Close())
+		}
+	}
 	fsys, ok := root.FS().(fs.ReadLinkFS)
 	if !ok {
 		return nil, errors.Join(errors.New("this system cannot look at symbolic links"), l.Close())
@@ -161,6 +180,9 @@ func (l *Local) take(fsys shelf, a store.Account) {
 	l.Account = a
 }
 
+// name is what people call the copy: the account's address, or where it is.
+func (l *Local) name() string { return cmp.Or(l.Account.Address, l.Where) }
+
 // Choose gives the mailboxes by name: all where none is named.
 func (l *Local) Choose(names []string) ([]store.Mailbox, error) {
 	if len(names) == 0 {
@@ -204,7 +226,7 @@ func (c *Checked) Worst() check.Severity {
 
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
-	rep.Stage("examining " + remote.Safe(AccountName(l.Account)))
+	rep.Stage("examining " + remote.Safe(l.name()))
 	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)

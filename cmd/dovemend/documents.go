@@ -14,8 +14,16 @@ type repairDocument struct {
 	Shared       []findingDocument     `json:"shared,omitempty"` // what concerns the account as a whole
 	Plan         *planDocument         `json:"plan,omitempty"`
 	Applied      bool                  `json:"applied"`
+	Saved        *savedDocument        `json:"saved,omitempty"`
 	Verification *verificationDocument `json:"verification,omitempty"`
 	Undo         string                `json:"undo,omitempty"` // the command that takes it back
+}
+
+// savedDocument tells of messages that had to leave their mailbox, and were saved before.
+type savedDocument struct {
+	Folder     string `json:"folder"`
+	Messages   int    `json:"messages"`
+	Unreadable int    `json:"unreadable"`
 }
 
 type findingDocument struct {

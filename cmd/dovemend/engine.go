@@ -48,6 +48,7 @@ type job interface {
 	Plan(ctx context.Context, r plan.Remedy) (*plan.Plan, error)
 	Apply(ctx context.Context) error
 	Verify(ctx context.Context) (*repair.Verification, error)
+	Saved() (*repair.Saved, error)
 	End(exit int, err error) error
 	Close() error
 }

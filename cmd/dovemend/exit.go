@@ -16,6 +16,7 @@ import (
 	"dovemend/repair/apply"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
+	"dovemend/repair/salvage"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
@@ -68,6 +69,8 @@ func judge(err error, verb string) verdict {
 	var unfinished *repair.UnfinishedError
 	var unseen *unseenError
 	var noRoom *snapshot.NoSpaceError
+	var noCopy *repair.NoCopyError
+	var halfCopy *repair.HalfCopyError
 	switch {
 	case err == nil:
 		return verdict{code: exitDone}
@@ -103,6 +106,14 @@ func judge(err error, verb string) verdict {
 		return verdict{exitError, "where the file named above changes all the time: dovemend processes --stop …, and close the mail programs; where it cannot be read: ask your hosting company to put its owner and mode right; then the same command again"}
 	case errors.Is(err, plan.ErrInTheWay):
 		return verdict{exitError, "move away by hand what is named above, then the same command again"}
+	case errors.As(err, &halfCopy):
+		return verdict{exitError, "the same dovemend backup command again, which goes on where it ended; where the host is gone for good: " + ui.Command("dovemend", verb, "--from", halfCopy.Files) + " … takes what was copied so far"}
+	case errors.As(err, &noCopy):
+		return verdict{exitUsage, "dovemend " + verb + " --from DIR …, with the folder that holds mailboxes/, or a Maildir (cur, new and tmp), or a folder above it"}
+	case errors.Is(err, salvage.ErrOtherFormat):
+		return verdict{exitUsage, "the same command with another --to, or with the --format named above"}
+	case (errors.As(err, &noRoom) || localFull(err)) && verb == "salvage":
+		return verdict{exitError, "make room on this computer, or name folders on a larger disk with --to DIR and --state-dir DIR; then the same command again, which goes on where it ended"}
 	case errors.As(err, &noRoom), localFull(err):
 		return verdict{exitError, "make room on this computer, or name a folder on a larger disk with --state-dir DIR; then the same command again"}
 	case errors.As(err, &nothing), errors.As(err, &elsewhere):

@@ -24,6 +24,7 @@ type fake struct {
 	offers   []repair.Offer
 	fail     map[string]error // by stage: "connect", "snapshot", "apply", …
 	verdict  *repair.Verification
+	saved    *repair.Saved
 	applying func(ctx context.Context) error
 	accepted []plan.Loss
 	confirm  []string
@@ -186,6 +187,8 @@ func (j *fakeJob) Apply(ctx context.Context) error {
 func (j *fakeJob) Verify(context.Context) (*repair.Verification, error) {
 	return j.verdict, (*fake)(j).do("verify")
 }
+
+func (j *fakeJob) Saved() (*repair.Saved, error) { return j.saved, nil }
 
 func (j *fakeJob) End(exit int, _ error) error {
 	j.exit = exit

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,8 +13,10 @@ import (
 	"testing"
 
 	"dovemend/remote/remotetest/demoaccount"
+	"dovemend/repair"
 	"dovemend/repair/inspect"
 	"dovemend/repair/rundir"
+	"dovemend/repair/salvage"
 )
 
 // documented gives, for each table of docs/scripting.md that lists fields, the fields; its key is the line that leads to it.
@@ -67,11 +71,19 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"Each mailbox of an account": {mailboxDocument{}},
 		"`processes`":                {processesDocument{}},
 		"Each process":               {processDocument{}},
-		"`backup`, `check`, `repair`, `wizard`, `resume`, `undo` and `demo` say what they worked on": {runDocument{}},
+		"`backup`, `check`, `salvage`, `repair`, `wizard`, `resume`, `undo` and `demo` say what they worked on": {runDocument{}},
 		"`backup`":                             {backupDocument{}},
 		"The copy":                             {snapshotDocument{}},
 		"`check`":                              {checkDocument{}},
 		"`repair`, `wizard`, `resume`, `undo`": {repairDocument{}},
+		"`salvage`":                            {salvageDocument{}},
+		"What was salvaged":                    {salvagedDocument{}},
+		"Each folder with messages":            {salvageFolder{}, salvage.Count{}},
+		"How many messages":                    {salvage.Count{}},
+		"What became of the stored messages":   {ledgerDocument{}},
+		"Each message that is not whole":       {damagedDocument{}},
+		"Each file that could not be read":     {unreadDocument{}},
+		"Messages that were saved":             {savedDocument{}},
 		"Each mailbox found":                   {diagnosisDocument{}},
 		"Each finding":                         {findingDocument{}},
 		"The plan":                             {planDocument{}},
@@ -166,6 +178,13 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 	if err := demoaccount.Unpack(account); err != nil {
 		t.Fatal(err)
 	}
+	cut := t.TempDir()
+	if err := demoaccount.Unpack(cut); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(filepath.Join(cut, "storage", "m.1"), 1_000_000), os.WriteFile(filepath.Join(cut, "storage", "m.9"), []byte("no mail"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	state := t.TempDir()
 	d, err := rundir.Create(state, rundir.Meta{Kind: rundir.KindRepair, Target: "h", Addr: "h:22", MailRoot: "/m", Address: "a@b", Layout: "mdbox", Stage: rundir.StageVerified})
 	if err != nil {
@@ -181,7 +200,8 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 		"accounts":  {[]string{"--host", "h"}, []string{"accounts", "storage_name", "mailboxes_tree"}},
 		"processes": {[]string{"--host", "h", "--stop"}, []string{"processes", "stayed_away"}},
 		"backup":    {[]string{"--host", "h"}, []string{"snapshot", "fetched", "linked", "bytes_fetched"}},
-		"repair":    {[]string{"--host", "h", "--remedy", "drop-cache", "--apply"}, []string{"found", "severity", "plan", "steps", "verification", "file_notes", "notes", "undo"}},
+		"repair":    {[]string{"--host", "h", "--remedy", "drop-cache", "--apply"}, []string{"found", "severity", "plan", "steps", "verification", "file_notes", "notes", "undo", "saved"}},
+		"salvage":   {[]string{"--from", cut, "--to", filepath.Join(t.TempDir(), "out"), "--mailbox", "INBOX"}, []string{"from", "to", "format", "salvaged", "folders", "ledger", "stored", "damaged", "missing", "was", "unread", "why"}},
 		"runs":      {[]string{"--state-dir", state}, []string{"state_dir", "id", "mail_root", "folder", "can_undo", "can_resume"}},
 		"inspect":   {[]string{"--file", account}, []string{"files", "index", "log", "dbox", "map_uid", "file_id", "faults", "entries"}},
 		"version":   {nil, []string{"version", "go", "system"}},
@@ -189,6 +209,7 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 		"resume":    {[]string{"--host", "h"}, []string{"error", "hint"}},
 	} {
 		f := newFake()
+		f.saved = &repair.Saved{Folder: "/state/runs/x/salvaged", Messages: 1}
 		f.verdict.FileNotes, f.verdict.Boxes[0].Notes = []string{"grown"}, []string{"1 more"}
 		args := append([]string{verb, "--json"}, c.args...)
 		var got map[string]any

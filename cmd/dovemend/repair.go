@@ -95,6 +95,7 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return err
 	}
 	doc.Applied = true
+	k.tellSaved(r, doc)
 	doc.Undo = ui.Command(k.again("undo", r.ID())...)
 	v, err := r.Verify(k.ctx())
 	k.progress.Done()
@@ -113,6 +114,21 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return &endError{exitMissing, "applied, but the mailbox is not as promised", doc.Undo}
 	}
 	return nil
+}
+
+// tellSaved tells where messages are that the repair had to take out of their mailbox.
+func (k *call) tellSaved(r job, doc *repairDocument) {
+	s, err := r.Saved()
+	if err != nil {
+		k.progress.Warn(err.Error())
+	}
+	if s == nil || s.Messages == 0 {
+		return
+	}
+	doc.Saved = &savedDocument{s.Folder, s.Messages, s.Nothing}
+	k.progress.Done()
+	k.say("%s on which Dovecot failed had to leave the mailbox. What of them can be read was written to %s before anything was changed.",
+		ui.Count(s.Messages, "message"), ui.Safe(s.Folder))
 }
 
 // sayUndo names the command that takes a run back.

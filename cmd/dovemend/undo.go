@@ -79,6 +79,7 @@ func (k *call) changeAgain(l rundir.Listed, do func(context.Context, repair.Opti
 		return err
 	}
 	doc.Applied = true
+	k.tellSaved(r, doc)
 	v, err := r.Verify(k.ctx())
 	k.progress.Done()
 	if v != nil {

@@ -13,7 +13,7 @@ var wrongValues = map[string]string{
 	"ssh-password-command": "", "account": "nobody", "mail-root": "mail/x", "mailbox": "", "imap": "mail.example.org", "imap-tls": "ssl",
 	"imap-user": "", "imap-password-command": "", "imap-ca": "/no/such/file", "preauth": "maybe", "state-dir": "runs",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
-	"file": "/no/such/file", "from": "/no/such/folder",
+	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
 }
 
 func TestAWrongValueOfAnyFlagIsAUsageErrorThatNamesIt(t *testing.T) {

@@ -12,8 +12,8 @@ const maxMessageFindings = 50
 const (
 	panics   = "Dovecot fails when a mail program asks for this message: the connection ends without a word, and everything asked for with it fails"
 	cutOff   = "Dovecot cannot read this message to its end: the mail program is cut off, or shows the message without its end"
-	reframed = "rebuild mends its framing where all of its text is there; else it moves the message out of the way, so that the others can be read, and the copy keeps it as far as it can be read"
-	movedOut = "rebuild moves this message out of the way, so that the others can be read; the copy keeps it as far as it can be read"
+	reframed = "rebuild mends its framing where all of its text is there; else it moves the message out of the way, so that the others can be read, and writes what of it can be read to this computer"
+	movedOut = "rebuild moves this message out of the way, so that the others can be read, and writes what of it can be read to this computer"
 	renamed  = "rebuild gives the file a name with the right sizes; its text, number and flags stay as they are"
 )
 

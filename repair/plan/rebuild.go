@@ -178,7 +178,7 @@ func (b *builder) rebuilt(x rebuild.Box) {
 	for i, l := range x.LeftOut {
 		promise.LeftOut = append(promise.LeftOut, uint32(l.Message.UID))
 		if i < 10 {
-			b.note("in %s message %d, on which Dovecot fails, is moved out of the way: %s; the copy keeps it as far as it can be read", name, l.Message.UID, l.Why)
+			b.note("in %s message %d, on which Dovecot fails, is moved out of the way: %s; first, what of it can be read is written to salvaged/ in the run's folder", name, l.Message.UID, l.Why)
 		}
 	}
 	if n := len(x.LeftOut) - 10; n > 0 {

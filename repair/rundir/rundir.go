@@ -1,5 +1,5 @@
 // Package rundir keeps the folder of one run beneath the state directory: STATE/runs/<id>/ with run.json (what the run
-// is and how far it came), snapshot/ (the verified copy), plan.json, journal.jsonl, log.txt and blobs/. It creates,
+// is and how far it came), snapshot/ (the verified copy), plan.json, journal.jsonl, log.txt, blobs/ and salvaged/. It creates,
 // opens, lists and locks such folders. Everything in a folder is reached through an [os.Root], so that no name, from
 // wherever it came, leads out of it; files are replaced whole and synced, so that a run that is killed leaves the old
 // or the new one. It never holds a secret, and it never removes a run.
@@ -37,6 +37,7 @@ const (
 	LogFile     = "log.txt"
 	SnapshotDir = "snapshot"
 	BlobsDir    = "blobs"
+	SalvagedDir = "salvaged"
 )
 
 const runsDir = "runs"
@@ -244,6 +245,10 @@ func (d *Dir) SnapshotRoot() (*os.Root, error) { return d.sub(SnapshotDir) }
 
 // BlobsRoot opens the folder for files that a plan puts on the host. The caller closes it.
 func (d *Dir) BlobsRoot() (*os.Root, error) { return d.sub(BlobsDir) }
+
+// SalvagedRoot opens the folder for messages that a repair leaves out of their mailbox, as far as they can be read. The caller
+// closes it.
+func (d *Dir) SalvagedRoot() (*os.Root, error) { return d.sub(SalvagedDir) }
 
 func (d *Dir) sub(name string) (*os.Root, error) {
 	if err := d.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -260,3 +260,19 @@ func maildirPath(top, mailbox string, try int) string {
 	}
 	return path.Join(top, name)
 }
+
+// Ready reports whether messages may be written to a directory that holds these entries: it is empty, but for what systems put
+// into every folder, or an earlier run wrote to it.
+func Ready(entries []fs.DirEntry) bool {
+	empty := true
+	for _, e := range entries {
+		switch e.Name() {
+		case stateName:
+			return e.Type().IsRegular()
+		case stagingDir, ".DS_Store", "desktop.ini", "Thumbs.db", "lost+found":
+		default:
+			empty = false
+		}
+	}
+	return empty
+}

@@ -2,8 +2,10 @@ package salvage
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -98,4 +100,31 @@ func (w *writer) isIndex(name string) bool {
 	defer f.Close()
 	h, err := readHead(f)
 	return err == nil && h.Writer == writerName
+}
+
+// Total reads from index.json how many messages a run over a directory has written; its end tells that they are all there.
+func Total(root *os.Root) (c Count, err error) {
+	f, err := root.Open("index.json")
+	if err != nil {
+		return c, err
+	}
+	defer f.Close()
+	dec := json.NewDecoder(io.LimitReader(f, 1<<20))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return c, errors.New("index.json is not dovemend's")
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		switch {
+		case err != nil:
+			return c, err
+		case key == "total":
+			return c, dec.Decode(&c)
+		}
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			return c, err
+		}
+	}
+	return c, errors.New("index.json does not tell how many")
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Format   Format
 	Headers  bool     // mbox: flags and keywords as Status, X-Status and X-Keywords headers in the messages; otherwise nothing is added to them
 	Reporter Reporter // may be nil
+
+	// Each is told what became of each message, before the next one is asked for; may be nil. File is not final for mbox.
+	Each func(*Entry)
 }
 
 // Summary is what a run did.
@@ -161,6 +164,9 @@ func (w *writer) message(m *Message) error {
 	}
 	if w.o.Reporter != nil {
 		w.o.Reporter.Advance(1, e.Size)
+	}
+	if w.o.Each != nil {
+		w.o.Each(e)
 	}
 	return w.index.add(e)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"dovemend/repair/store"
@@ -32,4 +33,14 @@ func Interrupted(root *os.Root, mailRoot store.HostPath, paths []store.RelPath) 
 		paths = []store.RelPath{"."}
 	}
 	return head != nil && len(done) > 0 && head.Root == mailRoot && slices.Equal(head.Paths, topmost(paths)), nil
+}
+
+// FilesDir is where the copied files are in a snapshot's folder, by their names on the host where the local disk can hold them.
+const FilesDir = filesDir
+
+// Begun reports whether a folder holds a snapshot that is not finished.
+func Begun(fsys fs.FS, dir string) bool {
+	_, err := fs.Lstat(fsys, path.Join(dir, manifestName))
+	info, begun := fs.Lstat(fsys, path.Join(dir, partialName))
+	return errors.Is(err, fs.ErrNotExist) && begun == nil && info.Mode().IsRegular()
 }

@@ -133,10 +133,12 @@ func (p *Progress) end() {
 	p.stage = ""
 }
 
-// unit is what the stage counts: over IMAP messages, else files.
+// unit is what the stage counts: messages over IMAP or as they are written out, else files.
 func (p *Progress) unit() string {
-	if strings.HasPrefix(p.stage, "looking at the mailbox") || strings.HasPrefix(p.stage, "looking a second time") {
-		return "message"
+	for _, stage := range []string{"looking at the mailbox", "looking a second time", "writing messages"} {
+		if strings.HasPrefix(p.stage, stage) {
+			return "message"
+		}
 	}
 	return "file"
 }
