@@ -21,10 +21,13 @@ func (p *program) repair() *cli.Command {
 			"host is changed.\n\n" +
 			"  auto        the least destructive one that cures what was found, and why\n" +
 			"  drop-cache  remove dovecot.index.cache; Dovecot makes it anew; costs nothing\n" +
-			"  rebuild     write the list of messages anew from all that the files still tell: keeps UIDs,\n" +
-			"              flags and labels; messages that make Dovecot fail are mended or moved out\n" +
-			"  drop-index  remove dovecot.index; on mdbox and sdbox this may cost flags and UIDs\n" +
-			"  clear       empty one mailbox's own folder; the mail is kept in the run's copy only\n\n" +
+			"  rebuild     write the list of messages anew from all that files still tell;\n" +
+			"              UIDs, flags and labels stay; messages that make Dovecot fail\n" +
+			"              are mended, or moved out\n" +
+			"  drop-index  remove dovecot.index; on mdbox and sdbox this may cost flags\n" +
+			"              and UIDs\n" +
+			"  clear       empty one mailbox's own folder; the mail is kept in the run's\n" +
+			"              copy only\n\n" +
 			"Exit codes: 0 repaired and verified; 1 error; 2 usage; 3 planned, not applied; 4 refused by\n" +
 			"the guard or because data would be lost; 5 login or host key; 6 stopped midway; 7 applied,\n" +
 			"but something is missing; 130 interrupted.",
