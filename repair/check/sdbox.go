@@ -49,9 +49,10 @@ func (x *examiner) dboxMessage(m *reconstruct.Message, file store.RelPath) (Find
 			f.Effect = panics
 		}
 	case m.Body.Altered:
-		return Finding{Severity: Suspect, Rule: "dbox-altered", File: file, Offset: m.Body.Offset,
+		return Finding{Severity: Suspect, Rule: "dbox-altered", File: file, Offset: m.Body.Offset, Cure: CureRebuild,
 			Text:   fmt.Sprintf("the text of message %d was changed after it was stored, which Dovecot never does: some of it was overwritten", m.UID),
-			Effect: "it shows, and a part of it may be unreadable", Advice: "if an older backup has this message, take it from there; nothing has to be removed"}, true
+			Effect: "mail programs may be cut off when they read it, or show it without its end",
+			Advice: "rebuild notes how long it is now, so that it can be read as it is; if an older backup has this message, take it from there"}, true
 	default:
 		return Finding{}, false
 	}

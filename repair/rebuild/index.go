@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +78,11 @@ func (b *builder) content(x *box) (*dovecot.NewIndex, error) {
 		}
 		// Mail programs that ask for what has changed are told of every message: they may have seen other flags.
 		r.Data[first] = le.AppendUint64(nil, highest)
-		if v := b.virtual(x, m); v > 0 {
+		v, err := b.virtual(x, m)
+		if err != nil {
+			return nil, err
+		}
+		if v > 0 {
 			r.Data[first+1] = le.AppendUint32(nil, v)
 		}
 		if s.Layout == store.MDBox {
@@ -96,15 +99,29 @@ func (b *builder) content(x *box) (*dovecot.NewIndex, error) {
 }
 
 // virtual is the message's size with full line ends as the extension vsize holds it, one more than it is; 0 where it is not known.
-func (b *builder) virtual(x *box, m *reconstruct.Message) uint32 {
+// Dovecot believes it before what the message's metadata tell: where the text was altered and has other lines than it had, it
+// would end the connection, or cut the message off.
+func (b *builder) virtual(x *box, m *reconstruct.Message) (uint32, error) {
 	v := m.Body.Virtual
-	if x.s.Layout == store.Maildir && m.Body.Counted >= 0 {
+	switch {
+	case x.s.Layout == store.Maildir && m.Body.Counted >= 0:
 		v = m.Body.Counted
+	case x.s.Layout != store.Maildir && m.Body.Altered && m.Body.Encoding == dovecot.Plain && m.Body.Size >= 0 && m.Body.File != "":
+		text, err := section(b.FS, m.Body.File, m.Body.Offset, m.Body.Size)
+		if err != nil {
+			return 0, err
+		}
+		v, err = virtualSize(text)
+		if err = errors.Join(err, text.Close()); err != nil {
+			return 0, err
+		}
+	case x.s.Layout != store.Maildir && m.Body.Altered:
+		return 0, nil
 	}
-	if v < 0 || v >= 1<<32-2 || m.Body.Altered && x.s.Layout != store.Maildir {
-		return 0
+	if v < 0 || v >= 1<<32-2 {
+		return 0, nil
 	}
-	return uint32(v) + 1
+	return uint32(v) + 1, nil
 }
 
 // headers gives the new index the extensions that concern the mailbox as a whole.
@@ -180,10 +197,10 @@ func (b *builder) indexID(f dovecot.Files) uint32 {
 func prove(x *box, n *dovecot.NewIndex, data []byte) error {
 	back, verdict, faults := dovecot.Sees(dovecot.Files{Index: data})
 	if verdict != dovecot.VerdictSame && !n.Fsckd || len(faults) > 0 {
-		return fmt.Errorf("the new index is not sound: %s %v", verdict, faults)
+		return unproven("the new index is not sound: %s %v", verdict, faults)
 	}
 	if back.UIDValidity != n.UIDValidity || back.NextUID != n.NextUID || len(back.Records) != len(x.keep) {
-		return errors.New("the new index does not say what it should")
+		return unproven("the new index does not say what it should")
 	}
 	for i, m := range x.keep {
 		r := &back.Records[i]
@@ -192,7 +209,7 @@ func prove(x *box, n *dovecot.NewIndex, data []byte) error {
 		slices.SortFunc(names, foldCompare)
 		slices.SortFunc(got, foldCompare)
 		if r.UID != m.UID || r.Flags&dovecot.FlagsIMAP != m.Flags&dovecot.FlagsIMAP || !slices.EqualFunc(slices.CompactFunc(names, strings.EqualFold), got, strings.EqualFold) {
-			return fmt.Errorf("the new index does not say what it should of UID %d", m.UID)
+			return unproven("the new index does not say what it should of UID %d", m.UID)
 		}
 	}
 	return nil

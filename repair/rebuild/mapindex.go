@@ -2,8 +2,6 @@ package rebuild
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 
 	"dovemend/repair/dovecot"
@@ -45,7 +43,7 @@ func (b *builder) mapIndex(f *files) error {
 		return nil
 	}
 	if len(t.Unread) > 0 {
-		return errors.New("the map index could not be copied, so that it cannot be written anew")
+		return unproven("the map index could not be copied, so that it cannot be written anew")
 	}
 	m := &newMap{validity: b.validityOfMap(), next: max(t.Map.NextUID, 1), uids: map[*reconstruct.Stored]dovecot.UID{}}
 	b.newMap = m
@@ -62,7 +60,7 @@ func (b *builder) mapIndex(f *files) error {
 		highest = max(highest, file.ID)
 		end := f.end(st)
 		if st.Offset >= 1<<32 || end-st.Offset >= 1<<32 {
-			return fmt.Errorf("%s is longer than 4 GiB, which the map index cannot tell", file.Name)
+			return unproven("%s is longer than 4 GiB, which the map index cannot tell", file.Name)
 		}
 		m.records = append(m.records, dovecot.MapRecord{MapUID: m.uids[st], FileID: file.ID, Offset: uint32(st.Offset), Size: uint32(end - st.Offset), Refs: uint16(min(refs[st], 32767))})
 	}
@@ -200,7 +198,7 @@ func (b *builder) writeMap(m *newMap, highest, rebuilds uint32) error {
 	back, verdict, faults := dovecot.Sees(dovecot.Files{Index: data})
 	records, ok := back.MapRecords()
 	if verdict != dovecot.VerdictSame || len(faults) > 0 || !ok || !slices.Equal(records, m.records) {
-		return fmt.Errorf("the new map index does not say what it should: %s %v", verdict, faults)
+		return unproven("the new map index does not say what it should: %s %v", verdict, faults)
 	}
 	mode := b.modeOf(reconstruct.MapFile, reconstruct.MapFile+".log")
 	b.indexFiles(reconstruct.MapFile, "", "replaced by the new map index")

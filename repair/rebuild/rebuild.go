@@ -5,6 +5,7 @@ package rebuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,6 +31,7 @@ type Input struct {
 	Shared  []check.Finding // what concerns the account as a whole
 	Now     time.Time
 	Force   bool // rebuild the mailboxes in which nothing wrong was found too
+	ByFlag  bool // rebuild no dbox mailbox exactly: leave it to Dovecot, by what is known and the mark that has it rebuild
 	Out     Output
 }
 
@@ -137,9 +139,36 @@ type box struct {
 	next dovecot.UID            // the next UID is not below it
 }
 
-// Build makes the files of a rebuild. An error says that one could not be made, or does not say what it should when read back.
+// UnprovenError: a new file could not be made, or does not say what it should when it is read back.
+type UnprovenError struct{ Err error }
+
+func (e *UnprovenError) Error() string { return e.Err.Error() }
+
+func (e *UnprovenError) Unwrap() error { return e.Err }
+
+func unproven(format string, args ...any) error { return &UnprovenError{fmt.Errorf(format, args...)} }
+
+// Build makes the files of a rebuild, and proves them. Where that cannot be done for a dbox mailbox or its storage, it falls back
+// on what administrators do: the list of messages, as far as it is known, with the mark on which Dovecot rebuilds the mailbox. The
+// error is an [UnprovenError] where that cannot be done either.
 func Build(ctx context.Context, in Input) (*Work, error) {
-	b := &builder{Input: in, w: &Work{}, out: map[*reconstruct.State]*box{}, taken: map[store.RelPath]bool{}}
+	b, err := build(ctx, in, 0)
+	var not *UnprovenError
+	if in.ByFlag || !dbox(in.Account) || !errors.As(err, &not) {
+		return b.w, err
+	}
+	in.ByFlag = true
+	again, err2 := build(ctx, in, b.n)
+	if err2 != nil {
+		return nil, errors.Join(err, err2)
+	}
+	again.w.Notes = append(again.w.Notes, "a full rebuild cannot be proven here: "+not.Error())
+	return again.w, nil
+}
+
+// build makes the files, the first of them with a number behind made.
+func build(ctx context.Context, in Input, made int) (*builder, error) {
+	b := &builder{Input: in, w: &Work{}, n: made, out: map[*reconstruct.State]*box{}, taken: map[store.RelPath]bool{}}
 	var boxes []*box
 	for i, s := range in.Account.Boxes {
 		x := &box{s: s, rep: in.Reports[i], Box: Box{Mailbox: s.Mailbox, UIDValidity: s.UIDValidity, Regained: s.Regained}}
@@ -148,19 +177,19 @@ func Build(ctx context.Context, in Input) (*Work, error) {
 		boxes = append(boxes, x)
 	}
 	if err := b.shared(ctx); err != nil {
-		return nil, fmt.Errorf("rebuild the storage: %w", err)
+		return b, fmt.Errorf("rebuild the storage: %w", err)
 	}
 	for _, x := range boxes {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return b, err
 		}
 		if err := b.mailbox(ctx, x); err != nil {
-			return nil, fmt.Errorf("rebuild %s: %w", x.s.Mailbox.Dir, err)
+			return b, fmt.Errorf("rebuild %s: %w", x.s.Mailbox.Dir, err)
 		}
 		b.w.Boxes = append(b.w.Boxes, x.Box)
 	}
 	b.listIndex()
-	return b.w, nil
+	return b, nil
 }
 
 // how decides what a mailbox needs.
@@ -168,12 +197,28 @@ func (b *builder) how(x *box) How {
 	switch {
 	case len(b.locked(x.s)) > 0:
 		return Access
+	case (x.rep.Needs(check.CureRebuild) || b.Force) && b.ByFlag && x.s.Layout != store.Maildir:
+		return ByFlag
 	case x.rep.Needs(check.CureRebuild) || b.Force:
 		return Exact
 	case x.rep.Needs(check.CureCache):
 		return Cache
 	}
 	return Nothing
+}
+
+// byFlag writes what is known of a dbox mailbox, for Dovecot to rebuild it.
+func (b *builder) byFlag(x *box) error {
+	for i := range x.s.Messages {
+		if m := &x.s.Messages[i]; x.s.Belongs(m) && (x.s.Layout != store.MDBox || m.MapUID != 0) {
+			x.keep = append(x.keep, m)
+		}
+	}
+	x.Messages, x.Regained = len(x.keep), 0
+	b.validity(x)
+	x.Notes = append(x.Notes, "its list of messages is written with a mark, on which Dovecot rebuilds the mailbox by its own rules when it is next opened: "+
+		"numbers, flags and labels that the list tells stay; messages that had been deleted, and are still stored, may come back")
+	return b.index(x)
 }
 
 // locked lists the mailbox's files that the copy lacks because their owner may not read them.
@@ -226,6 +271,8 @@ func (b *builder) mailbox(ctx context.Context, x *box) error {
 		x.Messages = x.s.Counts().Messages
 		b.take(TakeOut{Path: x.file("dovecot.index.cache"), Mailbox: x.Mailbox.Name, Why: "the cache holds nothing of its own: Dovecot fills it anew"})
 		return nil
+	case x.How == ByFlag:
+		return b.byFlag(x)
 	case x.s.Layout == store.Maildir:
 		return b.maildir(ctx, x)
 	case x.s.Layout == store.SDBox:
@@ -279,4 +326,9 @@ func (b *builder) listIndex() {
 		}
 	}
 	b.indexFiles(reconstruct.ListFile, "", "the list of mailboxes is damaged: Dovecot makes it anew from the mailboxes")
+}
+
+// dbox reports whether the account has an sdbox or mdbox mailbox to rebuild.
+func dbox(a *reconstruct.Account) bool {
+	return slices.ContainsFunc(a.Boxes, func(s *reconstruct.State) bool { return s.Layout != store.Maildir })
 }

@@ -211,7 +211,7 @@ func (f *files) prove(p *patched, list []*reconstruct.Stored) error {
 		return err
 	}
 	if box.Version == 0 {
-		return errors.New("its head is not mended")
+		return unproven("its head is not mended")
 	}
 	for _, st := range list {
 		if f.fate[st] != "" {
@@ -219,7 +219,7 @@ func (f *files) prove(p *patched, list []*reconstruct.Stored) error {
 		}
 		i := sort.Search(len(box.Messages), func(i int) bool { return box.Messages[i].Offset >= st.Offset })
 		if i == len(box.Messages) || box.Messages[i].Offset != st.Offset || box.Messages[i].Damage&^dovecot.DboxAltered != 0 || box.Messages[i].BodySize != st.BodySize {
-			return fmt.Errorf("the message at %d is not mended", st.Offset)
+			return unproven("the message at %d is not mended", st.Offset)
 		}
 	}
 	return nil
