@@ -92,6 +92,8 @@ func (x *examiner) severity(f reconstruct.FileFault) Severity {
 		return Suspect
 	case name == "dovecot-keywords":
 		return Suspect
+	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index" && x.dbox() && x.State.Regained > 0:
+		return Broken
 	case x.Verdict == dovecot.VerdictSame: // of the log: what it held is known no more, so that Dovecot shows all that is left
 		return Suspect
 	}
@@ -125,6 +127,8 @@ func (x *examiner) told(f Finding) Finding {
 		return f
 	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index.log" && x.dbox():
 		f.Effect = "what Dovecot noted there since it last saved the list of messages is lost: newer mail may not show, and flags may be older ones"
+	case x.Verdict == dovecot.VerdictSame && name == "dovecot.index" && x.dbox() && !x.State.Sound:
+		f.Effect = "what only this file told is lost: Dovecot says no error, and messages may not show, or show without their flags"
 	case x.Verdict == dovecot.VerdictSame:
 		f.Effect = "none that anybody sees; Dovecot may write errors into its log"
 	default:
