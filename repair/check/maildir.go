@@ -36,6 +36,10 @@ func (x *examiner) maildirMessage(m *reconstruct.Message) (Finding, bool) {
 	b := &m.Body
 	f := Finding{Severity: Broken, File: m.File, Offset: -1, Cure: CureRebuild}
 	switch {
+	case m.Clash:
+		f.Severity, f.Rule, f.Text = Suspect, "maildir-clash", "this message's file has the same name as that of another message"
+		f.Effect, f.Advice = "Dovecot may show one of the two for the other, until it gives this one a new name", "rebuild gives the file a name of its own; its text and flags stay as they are"
+		return f, true
 	case b.Why != nil && reconstruct.NotCopied(b.Why):
 		return unreadMessage(m.File), true
 	case b.Why != nil || b.Encoding != dovecot.Plain:

@@ -39,7 +39,7 @@ func (x *Index) parseRecords(b []byte, fs *faults) {
 			}
 			continue
 		}
-		if r.UID <= last {
+		if r.UID <= last || r.UID == ^UID(0) {
 			ordered = false
 		}
 		last = r.UID
@@ -81,6 +81,9 @@ func goesOn(b []byte, n, size int) int {
 // noise marks records in which a bit is set that stands for nothing: nobody wrote them so.
 func (x *Index) noise(fs *faults) {
 	k := x.Ext("keywords")
+	if k != nil && int(k.RecordOffset)+int(k.RecordSize) > int(x.Header.RecordSize) {
+		k = nil // it is not within the records
+	}
 	for i := range x.Records {
 		r := &x.Records[i]
 		if r.Flags&FlagRecent == 0 && (k == nil || !strayBit(r.Data[k.RecordOffset:][:k.RecordSize], len(x.Keywords))) {
@@ -106,7 +109,7 @@ func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
 	below := func(limit UID) []bool {
 		uids := make([]UID, len(records))
 		for i, r := range records {
-			if limit == 0 || r.UID < limit {
+			if (limit == 0 || r.UID < limit) && r.UID != ^UID(0) { // no UID could follow that one
 				uids[i] = r.UID
 			}
 		}

@@ -228,6 +228,9 @@ func (r *LogRecord) checkAppend() string {
 		if e.UID <= last {
 			return fmt.Sprintf("UID %d follows UID %d", e.UID, last)
 		}
+		if e.UID == ^UID(0) {
+			return fmt.Sprintf("no UID could follow UID %d", e.UID)
+		}
 		last = e.UID
 	}
 	return ""

@@ -122,7 +122,7 @@ func (r *replayer) fromIndex(x *Index) {
 	for i, rec := range records {
 		n := &r.s.Records[i]
 		n.UID, n.Flags, n.base, n.Suspect = rec.UID, rec.Flags, rec.Data, rec.Suspect
-		if kw != nil && kw.RecordSize > 0 {
+		if kw != nil && kw.RecordSize > 0 && int(kw.RecordOffset)+int(kw.RecordSize) <= len(rec.Data) {
 			n.bits = trimZeros(rec.Data[kw.RecordOffset:][:kw.RecordSize])
 		}
 		r.last = rec.UID

@@ -111,7 +111,7 @@ func (l *UIDList) header(line string, fs *faults) bool {
 func (l *UIDList) entry(line string) (e UIDListEntry, problem string) {
 	digits, rest, _ := strings.Cut(line, " ")
 	uid, err := strconv.ParseUint(digits, 10, 32)
-	if err != nil || uid == 0 {
+	if err != nil || uid == 0 || uid == 1<<32-1 {
 		return e, "the line does not begin with a UID"
 	}
 	e = UIDListEntry{UID: UID(uid), Size: -1, Virtual: -1}

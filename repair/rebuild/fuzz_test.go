@@ -103,6 +103,7 @@ func FuzzRebuild(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer time.AfterFunc(time.Minute, func() { panic("it does not come to an end") }).Stop()
 		layout, fsys := lay(b)
 		n := names[layout]
 		acct, err := reconstruct.Read(t.Context(), fsys, store.Account{Layout: n.layout, Tree: n.layout != store.Maildir}, []store.Mailbox{n.box})
@@ -162,4 +163,3 @@ func vector(format, kind string) []byte {
 	_, data, _ := bytes.Cut(b, []byte("\n\n"))
 	return data
 }
-

@@ -38,7 +38,7 @@ func (b *builder) maildir(ctx context.Context, x *box) error {
 			continue
 		}
 		kept := *m
-		if s.Breaks(m) {
+		if s.Breaks(m) || m.Clash {
 			b.rename(x, &kept, names)
 		}
 		if m.By.Received == reconstruct.ByCache {

@@ -13,7 +13,7 @@ import (
 )
 
 // twins finds files that have the base name of another one and the same bytes: a delivery or a copy that was done twice. One of
-// them is the message. Dovecot would take the other one for a new message. Where the bytes differ, both are messages.
+// them is the message. Where the bytes differ, both are messages; Dovecot gives one of them a new name, and a UID of its own.
 func (r *maildirReader) twins() error {
 	of := map[string][]int{}
 	for i := range r.Messages {
@@ -31,9 +31,12 @@ func (r *maildirReader) twins() error {
 			if err != nil {
 				return err
 			}
+			m := &r.Messages[i]
 			if same {
 				drop[i] = true
-				r.Twins = append(r.Twins, r.Messages[i].File)
+				r.Twins = append(r.Twins, m.File)
+			} else {
+				m.UID, m.By.UID, m.Renumber, m.Fields, m.Stray, m.Clash = 0, ByNothing, false, "", true, true
 			}
 		}
 	}

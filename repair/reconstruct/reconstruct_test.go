@@ -237,3 +237,14 @@ func TestMessageIDIsFoundInTheHeadAlone(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestTwoMaildirMessagesOfOneNameHaveNotOneUID(t *testing.T) {
+	s := read(t, store.Maildir, fstest.MapFS{"dovecot-uidlist": file([]byte("3 V77 N12\n3 :b\n")), "new/b": file([]byte("A: b\n\none\n")), "cur/b:2,": file([]byte("A: b\n\ntwo\n"))})
+	var got []string
+	for _, m := range s.Messages {
+		got = append(got, fmt.Sprint(m.File, " ", m.UID, " ", m.Clash))
+	}
+	if want := "[cur/b:2, 3 false new/b 0 true]"; fmt.Sprint(got) != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -108,6 +108,9 @@ func (s *State) ascend() {
 // sdboxFiles reads every message file of the folder.
 func (s *State) sdboxFiles(ctx context.Context, fsys fs.FS) ([]dboxFile, error) {
 	entries, err := fs.ReadDir(fsys, string(s.Mailbox.Dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // no folder, no mail
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the copy of %s: %w", s.Mailbox.Dir, err)
 	}
@@ -119,7 +122,7 @@ func (s *State) sdboxFiles(ctx context.Context, fsys fs.FS) ([]dboxFile, error) 
 		switch {
 		case !e.Type().IsRegular():
 			continue
-		case ok && err == nil && uid != 0:
+		case ok && err == nil && uid != 0 && uid != 1<<32-1: // no UID could follow that one
 			f.uid = dovecot.UID(uid)
 		case !strings.HasSuffix(e.Name(), ".broken") && !strings.HasPrefix(e.Name(), ".temp."):
 			continue

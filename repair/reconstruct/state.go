@@ -104,6 +104,7 @@ type Message struct {
 	MapUID   dovecot.UID       // mdbox
 	Stored   dovecot.MapRecord // mdbox: where the storage holds it; zero where nothing tells
 	Lost     bool              // the index tells of it, but none of its bytes is there
+	Clash    bool              // Maildir: another message has its file's base name, and with it its UID
 	Renumber bool              // Maildir: its UID stands behind damage in dovecot-uidlist, where Dovecot no longer reads
 	Stray    bool              // its file is there, but the index does not tell of it, and nothing says that it belongs to the mailbox
 
