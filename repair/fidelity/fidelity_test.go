@@ -12,7 +12,7 @@ import (
 // enforced makes the test fail by what it finds. It is to be set with repair --remedy auto, which has to pass it: the remedies that there
 // are so far (removing dovecot.index, or clearing the folder) are those that Dovecot's users know, and lose what those lose. A
 // full run fails by it in any case.
-const enforced = false
+const enforced = true
 
 func TestFidelity(t *testing.T) {
 	s := readSettings(t)

@@ -55,18 +55,25 @@ func (h *host) broken(c cell, b *base, changes []damage.Change) []string {
 	for name := range b.truth.Mailboxes {
 		folders[h.folder(name)] = name
 	}
-	for _, change := range changes {
-		dir := filepath.Dir(change.File)
+	note := func(file string) {
+		dir, base := filepath.Dir(file), filepath.Base(file)
 		if h.Layout() == "maildir" && slices.Contains([]string{"cur", "new", "tmp"}, filepath.Base(dir)) {
 			dir = filepath.Dir(dir)
 		}
-		file := filepath.Base(change.File)
-		shared := strings.HasPrefix(file, "dovecot.list.index") || file == "subscriptions"
-		if h.Layout() == "mdbox" && filepath.Base(dir) == "storage" && strings.HasPrefix(file, "m.") {
-			return slices.Sorted(maps.Keys(b.truth.Mailboxes))
-		}
+		shared := strings.HasPrefix(base, "dovecot.list.index") || base == "subscriptions"
 		if name, ok := folders[dir]; ok && !shared && !slices.Contains(names, name) {
 			names = append(names, name)
+		}
+	}
+	for _, change := range changes {
+		if h.Layout() == "mdbox" && filepath.Base(filepath.Dir(change.File)) == "storage" && strings.HasPrefix(filepath.Base(change.File), "m.") {
+			return slices.Sorted(maps.Keys(b.truth.Mailboxes))
+		}
+		note(change.File)
+		if rel, err := filepath.Rel(h.MailRoot(), change.File); err == nil {
+			for _, link := range b.links[rel] { // a copy of the message in another mailbox is the same file
+				note(filepath.Join(h.MailRoot(), link))
+			}
 		}
 	}
 	if len(names) == 0 {
