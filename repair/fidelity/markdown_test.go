@@ -38,11 +38,6 @@ itself died. *log n*: warnings and errors in Dovecot's log, from the first look 
 depended on the store.
 `
 
-const meanwhile = `
-**So far** dovemend has three remedies: removing the cache, removing dovecot.index, and emptying the folder. None makes an index from what the
-other files tell, and in many rows it rightly recommends none of them. These tables are what a remedy that does so is measured against.
-`
-
 // markdown is docs/fidelity.md.
 func (r *report) markdown() string {
 	var b strings.Builder
@@ -51,9 +46,6 @@ func (r *report) markdown() string {
 		seeds = max(seeds, one.seed)
 	}
 	fmt.Fprintf(&b, intro, r.dovecot, seeds)
-	if !enforced {
-		fmt.Fprint(&b, meanwhile)
-	}
 	rows := r.rows()
 	for _, layout := range layouts {
 		r.table(&b, layout, rows)
