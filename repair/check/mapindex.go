@@ -1,6 +1,8 @@
 package check
 
 import (
+	"fmt"
+
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
@@ -42,6 +44,18 @@ func (x *accountExaminer) mapIndex() {
 		if which == "backup" || t.Sound && t.Verdict == dovecot.VerdictSame {
 			f.Severity, f.Effect, f.Advice, f.Cure = Note, "none that anybody sees", "", CureNone
 		}
+		x.find(f)
+	}
+	unmapped := 0
+	for _, s := range x.acct.Others { // of the mailboxes that are looked at it is told with them
+		for i := range s.Messages {
+			if m := &s.Messages[i]; s.Belongs(m) && !m.Lost && m.Stored.FileID != 0 && m.Stored.MapUID == 0 {
+				unmapped++
+			}
+		}
+	}
+	if unmapped > 0 {
+		f.Rule, f.Text = "map-lost", fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of other mailboxes", plural(unmapped, "message", "messages"))
 		x.find(f)
 	}
 }
