@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,7 +31,8 @@ func AppendDboxMessageHeader(dst []byte, size int64) []byte {
 }
 
 // AppendDboxMetadata writes a message's metadata with the marks around them, so that they have a given length; 0 stands for
-// whatever they need. Numbers are filled up with zeros for it. It is an error where they need more, or the metadata cannot be.
+// whatever they need. A number is filled up with zeros for it, or a line is added that Dovecot no longer looks at
+// (DBOX_METADATA_OLDV1_SAVE_TIME, of dbox before version 2). It is an error where they need more, or the metadata cannot be.
 func AppendDboxMetadata(dst []byte, m DboxMetadata, length int64) ([]byte, error) {
 	if m.GUIDText == "" {
 		m.GUIDText = m.GUID.String()
@@ -66,10 +68,14 @@ func AppendDboxMetadata(dst []byte, m DboxMetadata, length int64) ([]byte, error
 	b := lines(1)
 	if extra := length - int64(len(b)); length > 0 && extra != 0 {
 		width := int64(len(strconv.FormatInt(max(m.VirtualSize, 0), 16))) + extra
-		if extra < 0 || m.VirtualSize < 0 || width > 15 { // no number of more digits is read
+		switch {
+		case extra > 0 && m.VirtualSize >= 0 && width <= 15: // no number of more digits is read
+			b = lines(int(width))
+		case extra > 1:
+			b = slices.Concat(b[:len(b)-1], []byte{'S'}, bytes.Repeat([]byte{'0'}, int(extra)-2), []byte("\n\n"))
+		default:
 			return dst, fmt.Errorf("write dbox metadata: they have %d bytes, not %d", len(b), length)
 		}
-		b = lines(int(width))
 	}
 	return append(dst, b...), nil
 }

@@ -33,7 +33,8 @@ they are read again, until two readings are the same.
 **The cells.** *ok*: nothing was lost. *−n msg*: messages that are gone. *n unreadable*: listed, and the text cannot be read or is another one. *+n dead*:
 expunged or moved away, and back. *+n double*: there once more. *−n flags*, *−n keywords*, *n UIDs*, *n dates*: messages with other flags, keywords,
 UIDs, received dates. *n mixed up*: messages that have what was the UID of another message, under the same UIDVALIDITY: a mail program shows the one
-for the other, and deletes the one for the other. A way that does so is not held to be better for the UIDs that it hit. *n UIDVALIDITY*: mailboxes that mail programs download anew. *n crashes*: imap processes that died. *doveadm crashes*: the way
+for the other, and deletes the one for the other. A way that does so is not held to be better for the UIDs that it hit,
+and a way that loses living messages not for the dead it loses with them. *n UIDVALIDITY*: mailboxes that mail programs download anew. *n crashes*: imap processes that died. *doveadm crashes*: the way
 itself died. *log n*: warnings and errors in Dovecot's log, from the first look on. What dovemend did is in the last column; more than one where it
 depended on the store.
 `

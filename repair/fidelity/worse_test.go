@@ -20,6 +20,10 @@ func (r *result) worse() []string {
 			if a == uid && r.ways[w.name].wrong[mixed] > 0 {
 				continue
 			}
+			// Who loses living messages is not better for losing the dead with them.
+			if a == dead && r.ways[w.name].wrong[whole] > mine[whole] {
+				continue
+			}
 			if n := r.ways[w.name].wrong[a]; n < mine[a] {
 				better = append(better, fmt.Sprintf("%s %d", w.name, n))
 			}
