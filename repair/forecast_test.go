@@ -171,7 +171,7 @@ func (h *forecastHost) test(t *testing.T, kind, arm string) {
 	foretold := report.AsIs
 	if arm == "left alone" {
 		// Dovecot keeps no sums: noise inside a text, in mdbox storage or in the cache, is not seen by anybody.
-		h.wantFindings(t, report, broken, kind == "cache-garbage" || kind == "message-garbage" && h.Layout() == "mdbox")
+		h.wantFindings(t, slices.Concat(report.Findings, r.shared), broken, kind == "cache-garbage" || kind == "message-garbage" && h.Layout() == "mdbox")
 		for _, f := range report.Findings {
 			t.Logf("%s %s %s@%d: %s | %s | %s | %s", f.Severity, f.Rule, f.File, f.Offset, f.Text, f.Effect, f.Cure, f.Advice)
 		}
@@ -223,10 +223,10 @@ func (h *forecastHost) test(t *testing.T, kind, arm string) {
 }
 
 // wantFindings wants a finding that names each broken file, and none above a note where nothing is broken.
-func (h *forecastHost) wantFindings(t *testing.T, r *check.Report, broken []string, inText bool) {
+func (h *forecastHost) wantFindings(t *testing.T, found []check.Finding, broken []string, inText bool) {
 	t.Helper()
 	if len(broken) == 0 {
-		for _, f := range r.Findings {
+		for _, f := range found {
 			if f.Severity != check.Note {
 				t.Errorf("a healthy mailbox has a finding: %+v", f)
 			}
@@ -234,7 +234,7 @@ func (h *forecastHost) wantFindings(t *testing.T, r *check.Report, broken []stri
 	}
 	named := slices.ContainsFunc(broken, func(p string) bool {
 		rel, _ := filepath.Rel(h.MailRoot(), p)
-		return slices.ContainsFunc(r.Findings, func(f check.Finding) bool {
+		return slices.ContainsFunc(found, func(f check.Finding) bool {
 			base, _, flags := strings.Cut(rel, ":2,") // once a Maildir's file is gone, its flags are not known
 			return string(f.File) == rel || flags && string(f.File) == base
 		})

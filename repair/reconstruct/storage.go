@@ -106,7 +106,8 @@ func readStorage(ctx context.Context, fsys fs.FS) (*Storage, error) {
 			if err := gctx.Err(); err != nil {
 				return err
 			}
-			found[i], err = f.parse(fsys, i, extents)
+			stored, err := f.parse(fsys, i, extents)
+			found[i] = stored
 			return err
 		})
 	}
