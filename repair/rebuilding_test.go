@@ -208,6 +208,7 @@ func TestRebuildIsTakenBackToTheLastByte(t *testing.T) {
 func TestRebuildThatIsInterruptedAfterAnyStepIsFinishedOrTakenBack(t *testing.T) {
 	for layout, lay := range broken {
 		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
 			b := lay(t)
 			r, p := b.rebuild()
 			if err := r.Apply(t.Context()); err != nil {
