@@ -419,3 +419,27 @@ func cutLastMessage(b *bench) {
 		b.Fatal(err)
 	}
 }
+
+// TestASecondFileOfAMaildirMessageIsADuplicate: its bytes are written once, and it is accounted for.
+func TestASecondFileOfAMaildirMessageIsADuplicate(t *testing.T) {
+	root := t.TempDir()
+	if err := layMaildir(root); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "cur", "*:2,S"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%q %v", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, _, _ := strings.Cut(filepath.Base(files[0]), ":")
+	if err := os.WriteFile(filepath.Join(root, "new", base), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, entries := salvaged(t, root, t.TempDir(), salvage.EML)
+	if l := s.Ledger; l.Stored != len(files)+1 || l.Duplicates != 1 || l.Written != len(files) || l.Unreadable != 0 || len(entries) != len(files) {
+		t.Errorf("%d entries, %+v", len(entries), l)
+	}
+}

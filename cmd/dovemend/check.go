@@ -90,19 +90,28 @@ func (k *call) lookAt(doc *checkDocument) (*repair.Checked, error) {
 		}
 		return local.Check(k.ctx(), boxes, k.progress)
 	}
-	if err := k.connect(k.ctx()); err != nil {
-		return nil, err
-	}
-	r, err := k.begin("backup", &doc.runDocument)
+	r, snap, err := k.copyAnew(&doc.runDocument)
 	if err != nil {
 		return nil, err
+	}
+	doc.Snapshot = snap
+	return r.Examine(k.ctx())
+}
+
+// copyAnew connects and makes a copy of the mailboxes asked for, in a run of its own.
+func (k *call) copyAnew(doc *runDocument) (job, *snapshotDocument, error) {
+	if err := k.connect(k.ctx()); err != nil {
+		return nil, nil, err
+	}
+	r, err := k.begin("backup", doc)
+	if err != nil {
+		return nil, nil, err
 	}
 	m, err := r.Snapshot(k.ctx())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	doc.Snapshot = describeSnapshot(m)
-	return r.Examine(k.ctx())
+	return r, describeSnapshot(m), nil
 }
 
 // localCopy opens the copy that --run or --from names; nil where neither is given.

@@ -108,17 +108,10 @@ func (k *call) missingTo(local *repair.Local) error {
 // copyNow makes a copy of the mailboxes asked for, of all where none is named.
 func (k *call) copyNow(doc *salvageDocument) (*repair.Local, error) {
 	k.opts.All = len(k.opts.Mailboxes) == 0
-	if err := k.connect(k.ctx()); err != nil {
-		return nil, err
-	}
-	r, err := k.begin("backup", &doc.runDocument)
+	r, snap, err := k.copyAnew(&doc.runDocument)
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.Snapshot(k.ctx())
-	if err != nil {
-		return nil, err
-	}
-	doc.Snapshot = describeSnapshot(m)
+	doc.Snapshot = snap
 	return repair.OpenRun(k.ctx(), k.opts.StateDir, r.ID())
 }
