@@ -173,12 +173,19 @@ func (s *State) CacheOffset(r *Record) (offset, resetID uint32, ok bool) {
 }
 
 // ModSeqOf is the message's modification sequence, where CONDSTORE was used: what the index tells (extension "modseq"), or
-// what follows from the logs since.
+// what follows from the logs since. A message that was there when counting began has the highest of that moment, which the
+// extension's header tells (mail_index_modseq_sync_init, Dovecot 2.3.19).
 func (s *State) ModSeqOf(r *Record) (uint64, bool) {
-	if s.Ext("modseq") == nil {
+	e := s.Ext("modseq")
+	if e == nil {
 		return 0, false
 	}
 	n, _ := s.number(r, "modseq")
+	if n == 0 && len(e.Header) >= 8 {
+		if n = le.Uint64(e.Header); n > maxModSeq {
+			n = 0
+		}
+	}
 	n = max(n, r.modseq)
 	return n, n != 0
 }
