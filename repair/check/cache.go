@@ -51,11 +51,25 @@ func (x *examiner) cache() error {
 	if err != nil {
 		return fmt.Errorf("read the copy of dovecot.index.cache: %w", err)
 	}
-	if fault, n := x.cacheFault(b); n > 0 {
+	c, faults := dovecot.ParseCache(b)
+	if fault, n := x.cacheFault(c, faults); n > 0 {
 		f.Rule, f.Offset, f.Text = fault.Rule, fault.Offset, "dovecot.index.cache is damaged "+detail(fault.Detail, n-1)
+		x.find(f)
+	} else if x.otherCache(c) {
+		f.Rule, f.Text = "cache-other", "dovecot.index.cache is not the one that the index knows"
+		if x.State.Files.Log != nil { // it may have been copied while Dovecot was exchanging it
+			f.Severity, f.Cure = Note, CureNone
+		}
 		x.find(f)
 	}
 	return nil
+}
+
+// otherCache reports whether Dovecot would take the cache for corrupt since the index tells of another one, made before or after
+// it: the record that tells of the exchange was in a log that is gone (mail_cache_sync_reset_id, Dovecot 2.3.19).
+func (x *examiner) otherCache(c *dovecot.Cache) bool {
+	known := x.State.Index.Ext("cache")
+	return known != nil && known.ResetID != 0 && c.IndexID == x.State.Index.IndexID && c.Seq != known.ResetID
 }
 
 // caches reports whether the index refers to a cache.
@@ -69,8 +83,7 @@ func (x *examiner) caches() bool {
 }
 
 // cacheFault is the first thing wrong with a cache, in the file or in what it tells of a message; and how many were found.
-func (x *examiner) cacheFault(b []byte) (first dovecot.Fault, n int) {
-	c, faults := dovecot.ParseCache(b)
+func (x *examiner) cacheFault(c *dovecot.Cache, faults []dovecot.Fault) (first dovecot.Fault, n int) {
 	if len(faults) > 0 {
 		return faults[0], len(faults)
 	}

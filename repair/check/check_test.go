@@ -310,3 +310,25 @@ func TestOutcomesAreCompared(t *testing.T) {
 		}
 	}
 }
+
+func TestCacheOfAnotherGenerationIsAFindingWhereTheLogIsGone(t *testing.T) {
+	index, log, cache := vector(t, "index", "whole"), vector(t, "log", "whole"), vector(t, "cache", "whole")
+	other := bytes.Clone(cache)
+	other[8]++ // file_seq
+	for _, c := range []struct {
+		what  string
+		log   []byte
+		cache []byte
+		want  Severity
+	}{{"the right cache", nil, cache, ""}, {"another one", nil, other, Suspect}, {"another one, perhaps just exchanged", log, other, Note}} {
+		files := fstest.MapFS{dboxDir + "/dovecot.index": file(index), dboxDir + "/dovecot.index.cache": file(c.cache)}
+		if c.log != nil {
+			files[dboxDir+"/dovecot.index.log"] = file(c.log)
+		}
+		f := find(examineDbox(t, store.MDBox, files), "cache-other")
+		switch {
+		case c.want == "" && f != nil, c.want != "" && (f == nil || f.Severity != c.want):
+			t.Errorf("%s: %+v", c.what, f)
+		}
+	}
+}
