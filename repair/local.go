@@ -224,6 +224,13 @@ func (c *Checked) Worst() check.Severity {
 	return worst
 }
 
+// Curable reports whether some remedy cures any of what is wrong.
+func (c *Checked) Curable() bool {
+	curable := func(f Finding) bool { return f.Severity != check.Note && f.Cure != check.CureNone }
+	return slices.ContainsFunc(c.Account, curable) ||
+		slices.ContainsFunc(c.Mailboxes, func(d Diagnosis) bool { return slices.ContainsFunc(d.Findings, curable) })
+}
+
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
 	rep.Stage("examining " + remote.Safe(l.name()))

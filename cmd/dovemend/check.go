@@ -53,11 +53,14 @@ func doCheck(k *call) error {
 		k.say("Nothing is wrong with %s, as far as the files tell.", ui.Count(len(found.Mailboxes), "mailbox"))
 		return nil
 	}
-	return &endError{exitFindings, "something is wrong; nothing was changed", k.afterCheck(doc)}
+	return &endError{exitFindings, "something is wrong; nothing was changed", k.afterCheck(doc, found)}
 }
 
 // afterCheck is the command that plans the repair of what was found.
-func (k *call) afterCheck(doc *checkDocument) string {
+func (k *call) afterCheck(doc *checkDocument, found *repair.Checked) string {
+	if !found.Curable() {
+		return "none of dovemend's remedies cures what was found: what to do is said with each finding"
+	}
 	if doc.From != "" {
 		return "dovemend repair --host … --remedy auto, which plans the repair and changes nothing without --apply"
 	}

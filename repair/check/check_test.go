@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -116,6 +117,7 @@ func TestEveryDamagedVectorIsExaminedToItsEnd(t *testing.T) {
 					} else {
 						r = examineDbox(t, layout, all)
 					}
+					r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return f.Rule == "storage-missing" }) // no vector is one
 					if name == "whole" && layout == store.MDBox && (len(r.Findings) > 0 || r.AsIs.Loses()) {
 						t.Errorf("a sound mailbox has findings: %+v, %+v", r.Findings, r.AsIs)
 					}
@@ -330,5 +332,20 @@ func TestCacheOfAnotherGenerationIsAFindingWhereTheLogIsGone(t *testing.T) {
 		case c.want == "" && f != nil, c.want != "" && (f == nil || f.Severity != c.want):
 			t.Errorf("%s: %+v", c.what, f)
 		}
+	}
+}
+
+func TestMissingStorageIsAFindingOfEveryMailboxWithMail(t *testing.T) {
+	for what, storage := range map[string]*fstest.MapFile{"missing": nil, "a file": file([]byte("x"))} {
+		files := fstest.MapFS{dboxDir + "/dovecot.index": file(vector(t, "index", "whole")), dboxDir + "/dovecot.index.log": file(vector(t, "log", "whole"))}
+		if storage != nil {
+			files["storage"] = storage
+		}
+		if f := find(examineDbox(t, store.MDBox, files), "storage-missing"); f == nil || f.Severity != Broken || f.Cure != CureNone {
+			t.Errorf("%s: %+v", what, f)
+		}
+	}
+	if f := find(examineDbox(t, store.MDBox, fstest.MapFS{dboxDir: &fstest.MapFile{Mode: fs.ModeDir | 0o700}}), "storage-missing"); f != nil {
+		t.Errorf("an account without mail: %+v", f)
 	}
 }

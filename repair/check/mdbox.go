@@ -18,6 +18,7 @@ const (
 func (x *examiner) mdbox() {
 	t := x.State.Storage
 	if !t.Copied {
+		x.noStorage()
 		return
 	}
 	var b batch
@@ -53,6 +54,30 @@ func (x *examiner) mdbox() {
 	x.lostMessages(lost, nowhere)
 	x.storageFiles()
 	b.done(x, CureRebuild, reframed)
+}
+
+// noStorage tells that the folder with the mail itself is not in the copy, which a copy of ours has wherever the host has it.
+func (x *examiner) noStorage() {
+	n := 0
+	for i := range x.State.Messages {
+		if x.State.Belongs(&x.State.Messages[i]) {
+			n++
+		}
+	}
+	f := Finding{Severity: Broken, Rule: "storage-missing", File: "storage", Offset: -1,
+		Effect: "reading mail fails, then Dovecot rebuilds the storage and takes all of it off the lists of all mailboxes"}
+	switch {
+	case len(x.State.Storage.Unread) > 0:
+		f.Rule, f.Text, f.Advice = "unreadable", "the folder storage/, which holds the mail itself, could not be read", chmod
+		f.Effect = "Dovecot, which runs under the same user, cannot read it either: reading mail fails"
+	case n > 0:
+		f.Text = fmt.Sprintf("the folder storage/, which holds the mail itself, is not there: all %s of this mailbox are gone", plural(n, "message", "messages"))
+		f.Advice = "if somebody copied these files by hand, storage/ has to be copied too, beside mailboxes/; if it is gone on the host, " +
+			"open no mail program before it is back from a backup: no remedy can make up what is not there"
+	default:
+		return
+	}
+	x.find(f)
 }
 
 // lostMessages tells of messages whose bytes are gone.

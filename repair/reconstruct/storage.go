@@ -75,9 +75,15 @@ type Stored struct {
 // readStorage reads the map index and every message file.
 func readStorage(ctx context.Context, fsys fs.FS) (*Storage, error) {
 	t := &Storage{Refs: map[dovecot.UID]uint16{}, Sizes: map[uint32]int64{}, Map: &dovecot.State{}}
+	if info, err := fs.Stat(fsys, "storage"); err == nil && !info.IsDir() {
+		return t, nil
+	}
 	entries, err := fs.ReadDir(fsys, "storage")
 	switch {
-	case errors.Is(err, fs.ErrNotExist), NotCopied(err):
+	case errors.Is(err, fs.ErrNotExist):
+		return t, nil
+	case NotCopied(err):
+		t.Unread = append(t.Unread, Unread{"storage", err.Error()})
 		return t, nil
 	case err != nil:
 		return nil, fmt.Errorf("list the copy of storage: %w", err)
