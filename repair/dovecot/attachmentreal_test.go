@@ -101,9 +101,9 @@ func TestReassembleGivesTheTextThatDovecotGives(t *testing.T) {
 				for _, m := range mails {
 					c = append(c, appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", m))
 				}
-				s.imap(c...)
+				s.IMAP(c...)
 				options := map[string]int{}
-				dir := os.DirFS(filepath.Join(s.dir, "attach"))
+				dir := os.DirFS(filepath.Join(s.Dir, "attach"))
 				for i, m := range s.storedDbox("INBOX") {
 					r, parts := s.reassembly(m, dir)
 					var size SizeCounter
@@ -111,7 +111,7 @@ func TestReassembleGivesTheTextThatDovecotGives(t *testing.T) {
 					if err != nil || len(r.Notes) > 0 {
 						t.Errorf("message %d: %v, %+v", i, err, r.Notes)
 					}
-					want := s.doveadm("-f", "pager", "fetch", "text", "mailbox", "INBOX", "uid", fmt.Sprint(m.uid))
+					want := s.Doveadm("-f", "pager", "fetch", "text", "mailbox", "INBOX", "uid", fmt.Sprint(m.uid))
 					if want = strings.TrimPrefix(want, "text:\n"); string(got) != want {
 						t.Errorf("message %d: got %d bytes, want %d", i, len(got), len(want))
 					}
@@ -164,7 +164,7 @@ func damagedPartsKeepTheirPlace(t *testing.T, s *realStore, m storedDboxMessage,
 	_, parts := s.reassembly(m, dir)
 	for i, p := range parts {
 		before, behind := text[:p.Start], text[p.Start+p.Size:]
-		whole := s.read(s.dir, "attach", p.Path+suffixOf(s, m))
+		whole := s.read(s.Dir, "attach", p.Path+suffixOf(s, m))
 		for _, c := range []struct {
 			problem PartProblem
 			b       []byte

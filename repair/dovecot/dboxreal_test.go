@@ -17,7 +17,7 @@ func TestParseDboxTellsWhatDovecotTells(t *testing.T) {
 			s := newRealStore(t, layout, "mdbox_rotate_size = 8k\n")
 			s.fill(90)
 			if layout == "mdbox" {
-				s.doveadm("purge")
+				s.Doveadm("purge")
 			}
 			for _, mailbox := range []string{"INBOX", "Archive/2020", "Work"} {
 				dboxMatchesFetch(t, s, mailbox)
@@ -28,7 +28,7 @@ func TestParseDboxTellsWhatDovecotTells(t *testing.T) {
 
 func dboxMatchesFetch(t *testing.T, s *realStore, mailbox string) {
 	t.Helper()
-	rows, errs, ok := s.fetch(mailbox, "uid guid date.received size.virtual size.physical text")
+	rows, errs, ok := s.Fetch(mailbox, "uid guid date.received size.virtual size.physical text")
 	if !ok {
 		t.Fatal(errs)
 	}
@@ -38,7 +38,7 @@ func dboxMatchesFetch(t *testing.T, s *realStore, mailbox string) {
 	}
 	for i, row := range rows {
 		m := stored[i]
-		got := fmt.Sprintf("%s %s %d %d %s", m.GUID, time.Unix(m.Received, 0).Format("2006-01-02 15:04:05"), m.VirtualSize, m.BodySize, m.body)
+		got := fmt.Sprintf("%s %s %d %d %s", m.GUID, time.Unix(m.Received, 0).UTC().Format("2006-01-02 15:04:05"), m.VirtualSize, m.BodySize, m.body)
 		want := fmt.Sprintf("%s %s %s %s %s", row["guid"], row["date.received"], row["size.virtual"], row["size.physical"], row["text"])
 		if got != want {
 			t.Errorf("UID %d: got %q, want %q", m.uid, got, want)
@@ -102,7 +102,7 @@ func TestParseDboxRecognisesWhatPluginsStored(t *testing.T) {
 	for plugin, want := range map[string]Encoding{"gz": Gzip, "bz2": Bzip2, "zstd": Zstd, "lz4": LZ4} {
 		t.Run(plugin, func(t *testing.T) {
 			s := newRealStore(t, "mdbox", "mail_plugins = zlib\nplugin {\n  zlib_save = "+plugin+"\n}\n")
-			s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(16)), appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(11)))
+			s.IMAP(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(16)), appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(11)))
 			b := s.read(s.root, "storage", "m.1")
 			f, list, err := ParseDbox(bytes.NewReader(b), int64(len(b)), nil)
 			if err != nil || len(list) > 0 || len(f.Messages) != 2 {

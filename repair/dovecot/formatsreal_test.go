@@ -26,10 +26,10 @@ func TestParseLogTellsWhatDoveadmDumpTells(t *testing.T) {
 	for _, layout := range []string{"mdbox", "sdbox", "maildir"} {
 		s := newRealStore(t, layout, rotating+"mail_attribute_dict = file:%h/attributes\nimap_metadata = yes\n")
 		s.fill(60)
-		s.imap("ENABLE CONDSTORE", "SELECT INBOX", `UID STORE 10:12 +FLAGS (\Deleted)`, "EXPUNGE", `UID STORE 20 FLAGS (\Seen x)`)
-		s.doveadm("mailbox", "metadata", "set", "INBOX", "/private/comment", "a test")
+		s.IMAP("ENABLE CONDSTORE", "SELECT INBOX", `UID STORE 10:12 +FLAGS (\Deleted)`, "EXPUNGE", `UID STORE 20 FLAGS (\Seen x)`)
+		s.Doveadm("mailbox", "metadata", "set", "INBOX", "/private/comment", "a test")
 		if layout == "mdbox" {
-			s.doveadm("purge")
+			s.Doveadm("purge")
 		}
 		n, seen := 0, map[LogType]bool{}
 		err := filepath.WalkDir(s.root, func(path string, _ os.DirEntry, err error) error {
@@ -53,7 +53,7 @@ func TestParseLogTellsWhatDoveadmDumpTells(t *testing.T) {
 				got = append(got, fmt.Sprintf("%s, size=%d", line, r.End()-r.Offset))
 				seen[r.Type] = true
 			}
-			dump := s.doveadm("dump", "-t", "log", path)
+			dump := s.Doveadm("dump", "-t", "log", path)
 			modseqs := map[string]string{}
 			for _, line := range strings.Split(dump, "\n") {
 				if strings.HasPrefix(line, "record: ") {
@@ -90,7 +90,7 @@ func TestMaildirFilesTellWhatDovecotTells(t *testing.T) {
 	s.fill(60)
 	for _, mailbox := range []string{"INBOX", "Archive/2020", "Work"} {
 		dir := s.mailboxDir(mailbox)
-		rows, errs, ok := s.fetch(mailbox, "uid flags guid size.virtual size.physical")
+		rows, errs, ok := s.Fetch(mailbox, "uid flags guid size.virtual size.physical")
 		if !ok {
 			t.Fatal(errs)
 		}
@@ -139,7 +139,7 @@ func TestMaildirFilesTellWhatDovecotTells(t *testing.T) {
 		if d := diffLines(got, want); d != "" {
 			t.Errorf("%s: %s", mailbox, d)
 		}
-		status := strings.Fields(s.doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext guid", mailbox))
+		status := strings.Fields(s.Doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext guid", mailbox))
 		if got := fmt.Sprintf("%d %d %s", l.NextUID, l.UIDValidity, l.MailboxGUID); !strings.HasSuffix(strings.Join(status, " "), got) {
 			t.Errorf("%s: got %s, want %v", mailbox, got, status)
 		}
@@ -150,7 +150,7 @@ func TestSubscriptionsAndListTellWhatDovecotTells(t *testing.T) {
 	for _, layout := range []string{"mdbox", "sdbox", "maildir"} {
 		s := newRealStore(t, layout, "")
 		s.fill(30)
-		s.doveadm("mailbox", "status", "all", "*")
+		s.Doveadm("mailbox", "status", "all", "*")
 		subs, list := ParseSubscriptions(s.read(s.root, "subscriptions"))
 		if len(list) > 0 || subs.Version != 2 {
 			t.Errorf("%s: version %d, %v", layout, subs.Version, list)
@@ -159,7 +159,7 @@ func TestSubscriptionsAndListTellWhatDovecotTells(t *testing.T) {
 		for _, n := range subs.Names {
 			got = append(got, strings.ReplaceAll(strings.Join(n.Components, "/"), "&AOQ-", "ä"))
 		}
-		want := strings.Fields(s.doveadm("mailbox", "list", "-s"))
+		want := strings.Fields(s.Doveadm("mailbox", "list", "-s"))
 		slices.Sort(got)
 		slices.Sort(want)
 		if d := diffLines(got, want); d != "" {
@@ -181,7 +181,7 @@ func TestSubscriptionsAndListTellWhatDovecotTells(t *testing.T) {
 				got = append(got, fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%s", strings.ReplaceAll(strings.Join(path, "/"), "&AOQ-", "ä"), n.Messages, n.NextUID, n.UIDValidity, n.Unseen, n.GUID))
 			}
 		}
-		want = strings.Split(strings.TrimSpace(s.doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext messages unseen guid", "*")), "\n")[1:]
+		want = strings.Split(strings.TrimSpace(s.Doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext messages unseen guid", "*")), "\n")[1:]
 		want = slices.DeleteFunc(want, func(line string) bool { return strings.HasPrefix(line, "INBOX\t") }) // kept only with mailbox_list_index_include_inbox
 		slices.Sort(got)
 		slices.Sort(want)
@@ -195,7 +195,7 @@ func TestCacheTellsWhatDovecotTells(t *testing.T) {
 	for _, layout := range []string{"mdbox", "sdbox", "maildir"} {
 		s := newRealStore(t, layout, "")
 		s.fill(60)
-		rows, errs, ok := s.fetch("INBOX", "uid hdr.subject size.virtual date.received")
+		rows, errs, ok := s.Fetch("INBOX", "uid hdr.subject size.virtual date.received")
 		if !ok {
 			t.Fatal(errs)
 		}

@@ -46,7 +46,7 @@ func TestDovecotTakesAWrittenIndexAsItIs(t *testing.T) {
 			t.Run(layout+"/"+name, func(t *testing.T) {
 				s := newRealStore(t, layout, settings)
 				s.fill(60)
-				s.imap("ENABLE CONDSTORE", "SELECT INBOX", `UID STORE 10:12 +FLAGS (\Flagged)`)
+				s.IMAP("ENABLE CONDSTORE", "SELECT INBOX", `UID STORE 10:12 +FLAGS (\Flagged)`)
 				const facts = "uid flags guid date.received date.saved size.virtual hdr.message-id text"
 				before := map[string][]string{}
 				status := "uidvalidity uidnext messages unseen highestmodseq guid"
@@ -75,12 +75,12 @@ func TestDovecotTakesAWrittenIndexAsItIs(t *testing.T) {
 						t.Errorf("%s: %s", box, d)
 					}
 				}
-				s.imap(appendCommand("INBOX", `\Seen new`, "03-Mar-2023 10:00:00 +0000", message(1001)), "SELECT INBOX", `STORE * +FLAGS (\Deleted)`, "EXPUNGE", "UID COPY 15:20 Work",
+				s.IMAP(appendCommand("INBOX", `\Seen new`, "03-Mar-2023 10:00:00 +0000", message(1001)), "SELECT INBOX", `STORE * +FLAGS (\Deleted)`, "EXPUNGE", "UID COPY 15:20 Work",
 					"UID MOVE 15:20 Archive/2020", "UID FETCH 1:* (UID FLAGS BODY.PEEK[])")
 				if layout == "mdbox" {
-					s.doveadm("purge")
+					s.Doveadm("purge")
 				}
-				if _, errs, ok := s.run("", "force-resync", "*"); !ok {
+				if _, errs, ok := s.Run("", "force-resync", "*"); !ok {
 					t.Errorf("force-resync: %s", errs)
 				}
 			})
@@ -92,11 +92,11 @@ func TestDovecotTakesAWrittenIndexAsItIs(t *testing.T) {
 func (s *realStore) told(box, facts, status string) []string {
 	s.t.Helper()
 	utf8 := strings.ReplaceAll(box, "&AOQ-", "ä")
-	out, errs, ok := s.run("", "-f", "pager", "fetch", facts, "mailbox", utf8)
+	out, errs, ok := s.Run("", "-f", "pager", "fetch", facts, "mailbox", utf8)
 	if !ok || errs != "" {
 		s.t.Errorf("doveadm fetch %s: %s", box, errs)
 	}
-	st, errs, ok := s.run("", append(append([]string{"-f", "flow", "mailbox", "status"}, status), utf8)...)
+	st, errs, ok := s.Run("", append(append([]string{"-f", "flow", "mailbox", "status"}, status), utf8)...)
 	if !ok || errs != "" {
 		s.t.Errorf("doveadm mailbox status %s: %s", box, errs)
 	}

@@ -115,7 +115,7 @@ func TestMakeVectors(t *testing.T) {
 	mdbox, maildir := newRealStore(t, "mdbox", rotating), newRealStore(t, "maildir", "")
 	mdbox.fill(20)
 	maildir.fill(20)
-	mdbox.imap("RENAME Work Arbeit", "DELETE Arbeit", "UNSUBSCRIBE Work", "DELETE Archive/2020", "CREATE Archive/2021")
+	mdbox.IMAP("RENAME Work Arbeit", "DELETE Arbeit", "UNSUBSCRIBE Work", "DELETE Archive/2020", "CREATE Archive/2021")
 	prefix := filepath.Join(mdbox.mailboxDir("INBOX"), "dovecot.index")
 	sources := map[string][]byte{
 		"index": mdbox.read(prefix), "log": mdbox.read(prefix + ".log"), "cache": mdbox.read(prefix + ".cache"),

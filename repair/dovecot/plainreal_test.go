@@ -42,7 +42,7 @@ type storedText struct {
 // storedTexts reads a mailbox of any layout, text being what Dovecot decodes.
 func (s *realStore) storedTexts(mailbox string) []storedText {
 	s.t.Helper()
-	rows, errs, ok := s.fetch(mailbox, "uid size.virtual text")
+	rows, errs, ok := s.Fetch(mailbox, "uid size.virtual text")
 	if !ok || len(rows) == 0 {
 		s.t.Fatalf("%d rows; %s", len(rows), errs)
 	}
@@ -87,7 +87,7 @@ func TestPlainReaderGivesTheTextThatDovecotGives(t *testing.T) {
 					sizes = append(sizes, 1_000_000) // whose blocks are this long
 				}
 				for _, n := range sizes {
-					s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", bulky(n)))
+					s.IMAP(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", bulky(n)))
 				}
 				for _, mailbox := range []string{"INBOX", "Work", "Archive/2020"} {
 					for i, m := range s.storedTexts(mailbox) {
@@ -164,7 +164,7 @@ func damageKeepsThePrefix(t *testing.T, m storedText) {
 // documentation suggests. xz is not written by Dovecot since 2.3.14.
 func TestPlainReaderReadsWhatToolsCompressed(t *testing.T) {
 	s := newRealStore(t, "maildir", "mail_plugins = zlib\n")
-	s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(7)))
+	s.IMAP(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(7)))
 	text := strings.ReplaceAll(bulky(100_000), "\r\n", "\n")
 	want := []Encoding{Plain}
 	for i, tool := range []struct {
@@ -191,7 +191,7 @@ func TestPlainReaderReadsWhatToolsCompressed(t *testing.T) {
 		}
 		want = append(want, tool.encoding)
 	}
-	s.own()
+	s.Own()
 	texts := s.storedTexts("INBOX")
 	if len(texts) != len(want) {
 		t.Fatalf("%d messages, want %d", len(texts), len(want))
@@ -241,7 +241,7 @@ func TestPlainReaderNamesWhatMailCryptEncrypted(t *testing.T) {
 	for _, plugins := range []string{"mail_crypt", "mail_crypt zlib"} {
 		for _, layout := range []string{"mdbox", "sdbox", "maildir"} {
 			s := newRealStore(t, layout, cryptSettings(t, plugins))
-			s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(16)))
+			s.IMAP(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", message(16)))
 			m := s.storedTexts("INBOX")[0]
 			p := NewPlainReader(bytes.NewReader(m.body))
 			got, err := io.ReadAll(p)
@@ -277,7 +277,7 @@ func TestMakePlainVectors(t *testing.T) {
 	for encoding, settings := range map[Encoding]string{Gzip: fmt.Sprintf(zlibPlugin, "gz"), Bzip2: fmt.Sprintf(zlibPlugin, "bz2"), Zstd: fmt.Sprintf(zlibPlugin, "zstd"),
 		LZ4: fmt.Sprintf(zlibPlugin, "lz4"), Encrypted: cryptSettings(t, "mail_crypt")} {
 		s := newRealStore(t, "mdbox", settings)
-		s.imap(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", bulky(3000)))
+		s.IMAP(appendCommand("INBOX", "", "01-Mar-2021 08:00:00 +0100", bulky(3000)))
 		m := s.storedTexts("INBOX")[0]
 		if encoding == Encrypted {
 			_, err := io.ReadAll(NewPlainReader(bytes.NewReader(m.body)))

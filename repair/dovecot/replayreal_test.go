@@ -24,9 +24,9 @@ func TestReplayTellsWhatDovecotTells(t *testing.T) {
 			t.Run(layout+"/"+name, func(t *testing.T) {
 				s := newRealStore(t, layout, settings)
 				s.fill(120)
-				s.imap("SELECT INBOX", `UID STORE 7:9 +FLAGS (\Flagged)`, "UID FETCH 1:* (RFC822.SIZE)")
+				s.IMAP("SELECT INBOX", `UID STORE 7:9 +FLAGS (\Flagged)`, "UID FETCH 1:* (RFC822.SIZE)")
 				if layout == "mdbox" {
-					s.doveadm("purge")
+					s.Doveadm("purge")
 				}
 				for _, mailbox := range []string{"INBOX", "Archive/2020", "Work", "J&AOQ-nner"} {
 					comparesWithDoveadm(t, s, mailbox)
@@ -40,7 +40,7 @@ func TestReplayTellsWhatDovecotTells(t *testing.T) {
 func comparesWithDoveadm(t *testing.T, s *realStore, mailbox string) {
 	t.Helper()
 	utf8 := strings.ReplaceAll(mailbox, "&AOQ-", "ä")
-	rows, errs, ok := s.fetch(utf8, "uid flags guid date.saved size.virtual")
+	rows, errs, ok := s.Fetch(utf8, "uid flags guid date.saved size.virtual")
 	if !ok {
 		t.Fatalf("fetch: %s", errs)
 	}
@@ -53,7 +53,7 @@ func comparesWithDoveadm(t *testing.T, s *realStore, mailbox string) {
 	if d := diffLines(summary(st), fetchSummary(rows)); d != "" {
 		t.Errorf("%s: %s", mailbox, d)
 	}
-	status := s.doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext messages unseen guid", utf8)
+	status := s.Doveadm("-f", "tab", "mailbox", "status", "uidvalidity uidnext messages unseen guid", utf8)
 	unseen := int(st.Header.Messages - st.Header.Seen)
 	fields := strings.Split(strings.Split(strings.TrimSpace(status), "\n")[1], "\t")
 	g, _ := st.MailboxGUID()

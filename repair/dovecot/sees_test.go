@@ -4,8 +4,6 @@ package dovecot
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,23 +14,8 @@ import (
 func (s *realStore) clone() *realStore {
 	s.t.Helper()
 	c := *s
-	dir, err := os.MkdirTemp("", "dovemend-")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { os.RemoveAll(dir) })
-	c.dir, c.root = dir, filepath.Join(dir, "mail")
-	if out, err := exec.Command("cp", "-a", s.root, c.root).CombinedOutput(); err != nil {
-		s.t.Fatalf("cp: %v: %s", err, out)
-	}
-	b, err := os.ReadFile(filepath.Join(s.dir, "dovecot.conf"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "dovecot.conf"), []byte(strings.ReplaceAll(string(b), s.dir, dir)), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
-	c.own()
+	c.Account = s.Account.Clone()
+	c.root = filepath.Join(c.Dir, "mail")
 	return &c
 }
 
@@ -108,7 +91,7 @@ func agedStore(t *testing.T, layout string, age int) *realStore {
 		case age == 2 && f.Log2 != nil && oldest != 0 && behind && f.Backup != nil:
 			return s
 		}
-		s.imap("SELECT INBOX", fmt.Sprintf(`UID STORE %d:* +FLAGS (\Flagged k%d)`, 8+i%20, i%12), fmt.Sprintf(`UID STORE %d:* -FLAGS (\Flagged)`, 9+i%20),
+		s.IMAP("SELECT INBOX", fmt.Sprintf(`UID STORE %d:* +FLAGS (\Flagged k%d)`, 8+i%20, i%12), fmt.Sprintf(`UID STORE %d:* -FLAGS (\Flagged)`, 9+i%20),
 			appendCommand("INBOX", `\Seen late`, "01-Mar-2021 08:00:00 +0100", message(1000+i)))
 	}
 	t.Fatal("Dovecot did not come to the state wanted")
@@ -120,12 +103,12 @@ func compareWithDamaged(t *testing.T, c *realStore, st *State, verdict Verdict) 
 	t.Helper()
 	fails := strings.HasPrefix(string(verdict), "error")
 	if fails { // the error comes with the first lock of the log
-		out, errs, _ := c.run("a SELECT INBOX\r\nb STORE 1 +FLAGS (probe)\r\nc LOGOUT\r\n", "exec", "imap")
+		out, errs, _ := c.Run("a SELECT INBOX\r\nb STORE 1 +FLAGS (probe)\r\nc LOGOUT\r\n", "exec", "imap")
 		if strings.Contains(out, "\r\na OK") && strings.Contains(out, "\r\nb OK") && !strings.Contains(errs, "Corrupted transaction log") {
 			t.Errorf("an error was foreseen, but all is well: %s %s", out, errs)
 		}
 	}
-	_, errs, ok := c.fetch("INBOX", "uid flags")
+	_, errs, ok := c.Fetch("INBOX", "uid flags")
 	rebuilt := strings.Contains(errs, "fscking index file")
 	if silent := verdict == VerdictSame || verdict == VerdictOlder || verdict == VerdictEmpty; silent && (!ok || rebuilt) {
 		t.Errorf("Dovecot was foreseen to open it silently, but: %s", errs)
@@ -133,7 +116,7 @@ func compareWithDamaged(t *testing.T, c *realStore, st *State, verdict Verdict) 
 	if byFsck := verdict == VerdictRebuild || verdict == VerdictRebuildLoses; byFsck && !rebuilt {
 		t.Errorf("a rebuild was foreseen, but: %s", errs)
 	}
-	rows, errs, ok := c.fetch("INBOX", "uid flags")
+	rows, errs, ok := c.Fetch("INBOX", "uid flags")
 	if !ok {
 		t.Fatalf("second access: %s", errs)
 	}
@@ -156,7 +139,7 @@ func compareWithDamaged(t *testing.T, c *realStore, st *State, verdict Verdict) 
 	if d := diffLines(foreseen, shown); d != "" {
 		t.Errorf("foreseen (got) and shown (want) differ:\n%s", d)
 	}
-	status := strings.Fields(c.doveadm("-f", "tab", "mailbox", "status", "uidvalidity", "INBOX"))
+	status := strings.Fields(c.Doveadm("-f", "tab", "mailbox", "status", "uidvalidity", "INBOX"))
 	if got := status[len(status)-1]; st.UIDValidity != 0 && got != fmt.Sprint(st.UIDValidity) {
 		t.Errorf("UIDVALIDITY is %s, foreseen was %d", got, st.UIDValidity)
 	}

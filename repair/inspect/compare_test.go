@@ -87,7 +87,7 @@ func TestDumpTellsEverythingThatDoveadmDumpTells(t *testing.T) {
 				s := newRealStore(t, location, settings)
 				s.fill(28)
 				if location == "mdbox" {
-					s.doveadm("purge")
+					s.Doveadm("purge")
 				}
 				compareTree(t, s, name != "fresh")
 			})
@@ -99,7 +99,7 @@ func TestDumpTellsEverythingThatDoveadmDumpTells(t *testing.T) {
 // index without a log.
 func (s *realStore) indexAlone(name string, header object) string {
 	s.t.Helper()
-	dir, err := os.MkdirTemp(s.dir, "")
+	dir, err := os.MkdirTemp(s.Dir, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -123,15 +123,15 @@ func (s *realStore) indexAlone(name string, header object) string {
 		put(suffix, b)
 	}
 	err = filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
-		if err == nil && s.cred != nil {
-			err = os.Chown(p, int(s.cred.Uid), int(s.cred.Gid))
+		if err == nil {
+			err = s.Chown(p)
 		}
 		return err
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.doveadm("dump", "-t", "index", filepath.Join(dir, "dovecot.index"))
+	return s.Doveadm("dump", "-t", "index", filepath.Join(dir, "dovecot.index"))
 }
 
 func compareTree(t *testing.T, s *realStore, snapshots bool) {
@@ -155,7 +155,7 @@ func compareTree(t *testing.T, s *realStore, snapshots bool) {
 	for _, o := range all {
 		name := filepath.Join(s.root, o.str("path"))
 		lines := func(kind string) []string {
-			return strings.Split(strings.TrimRight(s.doveadm("dump", "-t", kind, name), "\n"), "\n")
+			return strings.Split(strings.TrimRight(s.Doveadm("dump", "-t", kind, name), "\n"), "\n")
 		}
 		switch Kind(o.str("kind")) {
 		case KindLog:
@@ -176,7 +176,7 @@ func compareTree(t *testing.T, s *realStore, snapshots bool) {
 			check("index", name, asIndex(o.object("index"), cache), tidy(s.indexAlone(name, o.object("index", "header"))))
 		case KindState:
 			cache := find(all, o.str("path")+".cache", KindCache).object("cache")
-			check("state", name, withoutMemory(asIndex(o.object("state"), cache)), withoutMemory(tidy(s.doveadm("dump", "-t", "index", name))))
+			check("state", name, withoutMemory(asIndex(o.object("state"), cache)), withoutMemory(tidy(s.Doveadm("dump", "-t", "index", name))))
 		}
 	}
 	t.Logf("lines of doveadm compared: %v", compared)

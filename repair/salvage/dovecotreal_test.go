@@ -3,85 +3,29 @@
 package salvage
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"dovemend/remote/remotetest/doveadm"
 	"dovemend/repair/dovecot"
 )
 
-// realDovecot is a Dovecot on a private configuration that has a directory of ours as its mail.
+// realDovecot is a Dovecot that has a directory of ours as its mail.
 type realDovecot struct {
-	t    *testing.T
-	dir  string
-	cred *syscall.Credential
+	*doveadm.Account
+	t *testing.T
 }
 
 // newRealDovecot prepares a directory, which holds what location says; %s in it is the directory.
 func newRealDovecot(t *testing.T, location string) *realDovecot {
 	t.Helper()
-	if _, err := exec.LookPath("doveadm"); err != nil {
-		if slices.Contains(strings.Split(os.Getenv("DOVEMEND_TEST_REQUIRE"), ","), "dovecot") {
-			t.Fatal("Dovecot is required and not installed")
-		}
-		t.Skip("Dovecot is not installed")
-	}
-	dir, err := os.MkdirTemp("", "dovemend-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &realDovecot{t: t, dir: dir}
-	if me.Uid == "0" { // doveadm refuses to touch root's mail
-		if me, err = user.Lookup("nobody"); err != nil {
-			t.Skip("no user nobody")
-		}
-		uid, _ := strconv.Atoi(me.Uid)
-		gid, _ := strconv.Atoi(me.Gid)
-		d.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	group := "nogroup"
-	if g, err := user.LookupGroupId(me.Gid); err == nil {
-		group = g.Name
-	}
-	conf := fmt.Sprintf(`base_dir = %[1]s/run
-state_dir = %[1]s/run
-log_path = %[1]s/log
-mail_home = %[1]s
-mail_location = %[2]s
-mail_uid = %[3]s
-mail_gid = %[4]s
-first_valid_uid = 1
-first_valid_gid = 1
-default_internal_user = %[3]s
-default_login_user = %[3]s
-default_internal_group = %[4]s
-ssl = no
-protocols =
-stats_writer_socket_path =
-mail_fsync = never
-namespace inbox {
-  inbox = yes
-  separator = /
-}
-`, dir, strings.ReplaceAll(location, "%s", dir), me.Username, group)
-	if err := os.WriteFile(filepath.Join(dir, "dovecot.conf"), []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(dir, "out"), 0o700); err != nil {
+	d := &realDovecot{doveadm.New(t, location, ""), t}
+	if err := os.Mkdir(filepath.Join(d.Dir, "out"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -90,36 +34,20 @@ namespace inbox {
 // doveadm runs doveadm once everything belongs to its user. What it logs is an error.
 func (d *realDovecot) doveadm(args ...string) string {
 	d.t.Helper()
-	if d.cred != nil {
-		err := filepath.WalkDir(d.dir, func(path string, _ os.DirEntry, err error) error {
-			if err == nil {
-				err = os.Lchown(path, int(d.cred.Uid), int(d.cred.Gid))
-			}
-			return err
-		})
-		if err != nil {
-			d.t.Fatal(err)
-		}
+	d.Own()
+	out, errs, ok := d.Run("", args...)
+	if !ok || errs != "" {
+		d.t.Errorf("doveadm %q: %s", args, errs)
 	}
-	cmd := exec.Command("doveadm", append([]string{"-c", filepath.Join(d.dir, "dovecot.conf"), "-o", "log_path=/dev/stderr"}, args...)...)
-	cmd.Dir = d.dir
-	cmd.Env = append(os.Environ(), "USER=someone", "HOME="+d.dir, "TZ=UTC")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.cred}
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil || errs.Len() > 0 {
-		d.t.Errorf("doveadm %q: %v: %s", args, err, errs.String())
-	}
-	return string(out)
+	return out
 }
 
 func (d *realDovecot) fetch(mailbox, fields string) []map[string]string {
 	d.t.Helper()
-	out := d.doveadm("-f", "json", "fetch", fields, "mailbox", mailbox)
-	var rows []map[string]string
-	if err := json.Unmarshal([]byte(out), &rows); err != nil {
-		d.t.Fatalf("doveadm fetch: %v: %q", err, out)
+	d.Own()
+	rows, errs, ok := d.Fetch(mailbox, fields)
+	if !ok || errs != "" {
+		d.t.Errorf("doveadm fetch: %s", errs)
 	}
 	return rows
 }
@@ -148,7 +76,7 @@ func forDovecot() []*Message {
 func TestDovecotReadsTheMaildirAsItIs(t *testing.T) {
 	d := newRealDovecot(t, "maildir:%s/out/mailboxes")
 	list := append(forDovecot(), some()[6:]...)
-	write(t, filepath.Join(d.dir, "out"), list, Options{Format: Maildir})
+	write(t, filepath.Join(d.Dir, "out"), list, Options{Format: Maildir})
 	boxes := strings.Fields(strings.ReplaceAll(d.doveadm("mailbox", "list"), " ", "_"))
 	if want := []string{"Archive/2020", "Archive", "Entwürfe_&_mehr", "INBOX", "a%2Eb", "a%2Eb/c%3Ad%2Ae"}; !sameWords(boxes, want) {
 		t.Errorf("mailboxes %q, want %q", boxes, want)
@@ -200,13 +128,13 @@ func TestDovecotReadsTheMaildirAsItIs(t *testing.T) {
 		t.Errorf("%d messages were compared", found)
 	}
 	// Dovecot has numbered them, and made its own files: a run over it changes nothing.
-	sum := write(t, filepath.Join(d.dir, "out"), list, Options{Format: Maildir})
+	sum := write(t, filepath.Join(d.Dir, "out"), list, Options{Format: Maildir})
 	if sum.Written != 0 || len(sum.Foreign) > 0 {
 		t.Errorf("again: %+v", sum)
 	}
 	// Nor does it take back what the user did in the meantime.
 	d.doveadm("flags", "add", `\Flagged later`, "mailbox", "INBOX", "all")
-	sum = write(t, filepath.Join(d.dir, "out"), list, Options{Format: Maildir})
+	sum = write(t, filepath.Join(d.Dir, "out"), list, Options{Format: Maildir})
 	if sum.Written != 0 || len(sum.Foreign) > 0 {
 		t.Errorf("after flags were set: %+v", sum)
 	}
@@ -243,7 +171,7 @@ func readAll(t *testing.T, m *Message) []byte {
 
 func TestDovecotReadsTheOtherClassesToo(t *testing.T) {
 	d := newRealDovecot(t, "maildir:%s/out/damaged")
-	write(t, filepath.Join(d.dir, "out"), some(), Options{Format: Maildir})
+	write(t, filepath.Join(d.Dir, "out"), some(), Options{Format: Maildir})
 	rows := d.fetch("Work", "text")
 	if len(rows) != 2 || !strings.HasSuffix(rows[0]["text"], "cut h") || !strings.HasSuffix(rows[1]["text"], "text up to ") {
 		t.Errorf("%q", rows)
@@ -258,7 +186,7 @@ func TestDovecotReadsTheMbox(t *testing.T) {
 			list = append(list, m)
 		}
 	}
-	write(t, filepath.Join(d.dir, "out"), list, Options{Format: Mbox, Headers: true})
+	write(t, filepath.Join(d.Dir, "out"), list, Options{Format: Mbox, Headers: true})
 	rows := d.fetch("INBOX", "uid flags date.received hdr.subject")
 	if len(rows) != len(list) {
 		t.Fatalf("%d messages, want %d", len(rows), len(list))
