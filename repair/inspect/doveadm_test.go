@@ -256,6 +256,8 @@ func asExtension(e, state object) []string {
 	case name == "modseq":
 		if state.at("to") != nil { // Dovecot has it follow the logs
 			h = object{"highest_modseq": state.at("highest_modseq"), "log_seq": state.at("to", "log_file_seq"), "log_offset": state.at("to", "offset")}
+		} else if state.object("header").num("log_file_seq") > h.num("log_seq") { // a log was begun, and nothing is in it yet
+			h = object{"highest_modseq": h.at("highest_modseq"), "log_seq": state.at("header", "log_file_seq"), "log_offset": state.at("header", "log_file_head_offset")}
 		}
 		facts("highest_modseq", "log_seq", "log_offset")
 	case name == "hdr-pop3-uidl":
