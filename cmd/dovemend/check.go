@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,6 +10,7 @@ import (
 	"dovemend/cmd/internal/ui"
 	"dovemend/repair"
 	"dovemend/repair/check"
+	"dovemend/repair/store"
 )
 
 type checkDocument struct {
@@ -84,7 +86,7 @@ func (k *call) lookAt(doc *checkDocument) (*repair.Checked, error) {
 	if local != nil {
 		k.after = append(k.after, local.Close)
 		doc.From, doc.Account, doc.Layout = local.Where, local.Account.Address, string(local.Account.Layout)
-		boxes, err := local.Choose(k.opts.Mailboxes)
+		boxes, err := k.chooseIn(local)
 		if err != nil {
 			return nil, err
 		}
@@ -136,4 +138,14 @@ func (k *call) localCopy() (*repair.Local, error) {
 		return repair.OpenLocal(k.ctx(), from, k.opts.Account)
 	}
 	return nil, nil
+}
+
+// chooseIn gives the mailboxes of a copy that were asked for.
+func (k *call) chooseIn(local *repair.Local) ([]store.Mailbox, error) {
+	boxes, err := local.Choose(k.opts.Mailboxes)
+	var none *store.NotFoundError
+	if errors.As(err, &none) && len(none.Near) == 0 {
+		return nil, &usageError{err.Error(), "the same command without --mailbox, which takes every mailbox of the copy"}
+	}
+	return boxes, err
 }

@@ -66,7 +66,7 @@ func doSalvage(k *call) error {
 		doc.From, doc.Account, doc.Layout = local.Where, local.Account.Address, string(local.Account.Layout)
 	}
 	k.after = append(k.after, local.Close)
-	boxes, err := local.Choose(k.opts.Mailboxes)
+	boxes, err := k.chooseIn(local)
 	if err != nil {
 		return err
 	}
