@@ -62,6 +62,9 @@ func (h *host) test(t *testing.T, c cell) *result {
 		r.ways[w.name] = n
 		if w.name == own {
 			r.mended = done
+			for _, l := range complaints(log) {
+				t.Logf("Dovecot complains: %s", l)
+			}
 		}
 		r.aborted = r.aborted || w.name == resyncs && done.err != nil && strings.Contains(done.err.Error(), "Panic: ")
 		t.Logf("%-18s %s %v %s (%v, looked %v)", w.name, n.text(), stateOf(done), errText(done.err), acted.Round(time.Millisecond), (time.Since(began) - acted).Round(time.Millisecond))
