@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"dovemend/repair/reconstruct"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
@@ -347,5 +348,24 @@ func TestMissingStorageIsAFindingOfEveryMailboxWithMail(t *testing.T) {
 	}
 	if f := find(examineDbox(t, store.MDBox, fstest.MapFS{dboxDir: &fstest.MapFile{Mode: fs.ModeDir | 0o700}}), "storage-missing"); f != nil {
 		t.Errorf("an account without mail: %+v", f)
+	}
+}
+
+func TestEmptiedFolderIsAFindingWhereTheListOfMailboxesCountsMail(t *testing.T) {
+	fsys := fstest.MapFS{dboxDir: &fstest.MapFile{Mode: fs.ModeDir | 0o700}}
+	box := store.Mailbox{Name: "INBOX", Storage: "INBOX", Dir: dboxDir}
+	for _, messages := range []uint32{0, 45} {
+		acct, err := reconstruct.Read(t.Context(), fsys, store.Account{Layout: store.SDBox, Tree: true, Mailboxes: []store.Mailbox{box}}, []store.Mailbox{box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		acct.Boxes[0].Names = reconstruct.Listed{Known: true, HasCounts: true, Messages: messages}
+		r, err := Examine(t.Context(), fsys, acct, acct.Boxes[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := find(r, "folder-emptied"); (f != nil) != (messages > 0) || f != nil && (f.Severity != Broken || f.Cure != CureNone) {
+			t.Errorf("%d messages: %+v", messages, r.Findings)
+		}
 	}
 }

@@ -220,6 +220,15 @@ func (x *examiner) allMissing(leftovers bool) {
 			}
 		}
 	}
+	listed := x.State.Names
+	if x.dbox() && listed.HasCounts && listed.Messages > 0 && len(x.State.Messages) == 0 {
+		x.find(Finding{Severity: Broken, Rule: "folder-emptied", File: x.box.Dir, Offset: -1,
+			Text:   fmt.Sprintf("the account's list of mailboxes counts %s in this mailbox, and its folder holds none: somebody or something emptied it", plural(int(listed.Messages), "message", "messages")),
+			Effect: "Dovecot shows the mailbox empty, and says no error",
+			Advice: "no remedy can make up what is not there: bring the folder back from a backup of the host's, or an earlier copy (dovemend runs). " +
+				"A mail program that still has the messages should be taken off the network before it sees the mailbox empty and removes them too"})
+		return
+	}
 	if x.dbox() && (leftovers || stray > 0 || kept > 0 || x.State.Regained > 0) {
 		f.Severity, f.Text = Broken, "all index files of this mailbox are gone: nothing tells which messages are in it"
 		f.Effect = "Dovecot shows the mailbox empty, and says no error"

@@ -146,3 +146,14 @@ func TestSettingsChooseCells(t *testing.T) {
 		}
 	}
 }
+
+func TestUIDValidityOfAMailboxWithoutMailIsNoLoss(t *testing.T) {
+	truth := &fill.Truth{Mailboxes: map[string]*fill.Mailbox{"A": {Messages: make([]fill.Message, 2)}, "B": {Messages: make([]fill.Message, 2)}}}
+	all := []verdict{{lost: lost{mailbox: "A", what: validity}, recoverable: true}, {lost: lost{mailbox: "B", what: validity}, recoverable: true},
+		{lost: lost{mailbox: "A", what: whole, number: 1}}, {lost: lost{mailbox: "A", what: whole, number: 2}},
+		{lost: lost{mailbox: "B", what: whole, number: 3}}, {lost: lost{mailbox: "B", what: whole, number: 4}, recoverable: true}}
+	withoutMail(all, truth)
+	if all[0].recoverable || all[0].gone == "" || !all[1].recoverable {
+		t.Errorf("%+v", all[:2])
+	}
+}

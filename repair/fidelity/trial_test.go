@@ -72,6 +72,7 @@ func (h *host) test(t *testing.T, c cell) *result {
 	for _, l := range r.ways[own].lost {
 		r.told = append(r.told, judge(&b.oracle, ruins, l))
 	}
+	withoutMail(r.told, b.truth)
 	for _, text := range grouped(r.told) {
 		t.Logf("lost: %s", text)
 	}

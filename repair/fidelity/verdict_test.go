@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"dovemend/remote/remotetest/fill"
 )
 
 // verdict is one thing that was lost.
@@ -29,6 +31,22 @@ func judge(o *oracle, r *ruins, l lost) verdict {
 		v.unknown = v.gone == ""
 	}
 	return v
+}
+
+// withoutMail takes the loss of a UIDVALIDITY for none where no message of the mailbox is left: an empty mailbox that keeps it
+// would have mail programs remove the copies that they still have.
+func withoutMail(all []verdict, truth *fill.Truth) {
+	gone := make(map[string]int)
+	for _, v := range all {
+		if v.what == whole && !v.recoverable {
+			gone[v.mailbox]++
+		}
+	}
+	for i := range all {
+		if v := &all[i]; v.what == validity && v.recoverable && gone[v.mailbox] == len(truth.Mailboxes[v.mailbox].Messages) {
+			v.recoverable, v.gone = false, "the mailbox's messages, all of which are gone"
+		}
+	}
 }
 
 // grouped tells verdicts in words, those of one mailbox and one kind together.

@@ -16,10 +16,9 @@ const (
 	ByList                     // the list index
 	ByFileTime                 // the times of its file
 	ByOrder                    // where it stands among the others: a guess that fits everything else
-	ByEarlier                  // an earlier copy of the mailbox
 )
 
-var evidenceNames = [...]string{"nothing", "index", "damaged index", "map index", "message", "file name", "uidlist", "cache", "list index", "file time", "order", "earlier copy"}
+var evidenceNames = [...]string{"nothing", "index", "damaged index", "map index", "message", "file name", "uidlist", "cache", "list index", "file time", "order"}
 
 // String names the evidence.
 func (e Evidence) String() string {
@@ -44,7 +43,7 @@ func (e Evidence) Sure() Sureness {
 	switch e {
 	case ByIndex, ByMap, ByMessage, ByFileName, ByUIDList:
 		return Certain
-	case ByDamaged, ByCache, ByList, ByFileTime, ByEarlier:
+	case ByDamaged, ByCache, ByList, ByFileTime:
 		return Likely
 	}
 	return Guessed

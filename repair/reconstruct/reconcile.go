@@ -72,7 +72,12 @@ func (r *reconciler) dropOverclaimed() {
 	}
 	for st, claims := range over {
 		claims = slices.DeleteFunc(claims, func(c claim) bool { return c.m.By.Mailbox == ByIndex })
-		slices.SortStableFunc(claims, func(a, b claim) int { return a.m.Saved.Compare(b.m.Saved) })
+		slices.SortStableFunc(claims, func(a, b claim) int {
+			if n := a.m.Saved.Compare(b.m.Saved); n != 0 {
+				return n
+			}
+			return first(a.s, st) - first(b.s, st) // in the same second: it was moved away from where it was first saved
+		})
 		for _, c := range claims[:min(len(claims), st.Claims-st.Refs)] {
 			drop[c.m] = true
 			st.Claims--
@@ -91,6 +96,14 @@ func (r *reconciler) dropOverclaimed() {
 		}
 		s.Messages = kept
 	}
+}
+
+// first is 0 for the mailbox to which a message was first saved, 1 for others.
+func first(s *State, st *Stored) int {
+	if s.Mailbox.Storage == st.Mailbox {
+		return 0
+	}
+	return 1
 }
 
 // saved says that the message with a number in the map index, and all with lower ones, were saved by then.

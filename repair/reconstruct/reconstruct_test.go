@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
+	"time"
 
+	"dovemend/repair/dovecot"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
@@ -246,5 +249,61 @@ func TestTwoMaildirMessagesOfOneNameHaveNotOneUID(t *testing.T) {
 	}
 	if want := "[cur/b:2, 3 false new/b 0 true]"; fmt.Sprint(got) != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// sdboxFile is a message in a file of its own.
+func sdboxFile(guid int) *fstest.MapFile {
+	body := "Subject: message\n\nText.\n"
+	return file(fmt.Appendf(nil, "2 M1e C5e0be100\n\x01\x02N          %016x\n%s\n\x01\x03\nG%032x\nR5e0be100\n\n", len(body), body, guid))
+}
+
+func TestHandMadeCopyOfAnSDBoxMessageIsNoMessage(t *testing.T) {
+	index, log := file(vector(t, "index", "whole")), file(vector(t, "log", "whole"))
+	before := read(t, store.MDBox, fstest.MapFS{dboxDir + "/dovecot.index": index, dboxDir + "/dovecot.index.log": log})
+	first, next := before.Messages[0].UID, before.NextUID
+	for _, c := range []struct {
+		what    string
+		guid    int // of the listed message; the other file's is 1
+		log     *fstest.MapFile
+		strays  int
+		regains int
+	}{{"the same message", 1, log, 1, 0}, {"another message", 2, log, 0, 1}, {"the same message, and the index does not tell everything", 1, nil, 0, 1}} {
+		all := fstest.MapFS{dboxDir + "/dovecot.index": index, fmt.Sprintf("%s/u.%d", dboxDir, first): sdboxFile(c.guid),
+			fmt.Sprintf("%s/u.%d", dboxDir, next+5): sdboxFile(1)}
+		if c.log != nil {
+			all[dboxDir+"/dovecot.index.log"] = c.log
+		}
+		s := read(t, store.SDBox, all)
+		strays := 0
+		for _, m := range s.Messages {
+			if m.Stray {
+				strays++
+			}
+		}
+		if strays != c.strays || s.Regained != c.regains {
+			t.Errorf("%s: %d stray, %d regained; sound %v", c.what, strays, s.Regained, s.Sound)
+		}
+	}
+}
+
+func TestMessageIsWhereItWasMovedToInTheSameSecond(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	claim := func(storage string, st *Stored) *State {
+		return &State{Mailbox: store.Mailbox{Storage: storage}, Layout: store.MDBox, Messages: []Message{{UID: 1, MapUID: 1, Saved: at, By: Told{Mailbox: ByDamaged}, stored: st}}, Index: &dovecot.State{}}
+	}
+	for _, inboxFirst := range []bool{true, false} {
+		st := &Stored{MapUID: 1, Refs: 1, Claims: 2}
+		st.Mailbox = "INBOX"
+		inbox, archive := claim("INBOX", st), claim("Archive", st)
+		boxes := []*State{archive, inbox}
+		if inboxFirst {
+			slices.Reverse(boxes)
+		}
+		r := &reconciler{t: &Storage{Map: &dovecot.State{}}, boxes: boxes}
+		r.dropOverclaimed()
+		if len(inbox.Messages) != 0 || len(archive.Messages) != 1 {
+			t.Errorf("INBOX first: %v: %d in INBOX, %d in Archive", inboxFirst, len(inbox.Messages), len(archive.Messages))
+		}
 	}
 }

@@ -79,10 +79,18 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		kept = append(kept, m)
 	}
 	s.Messages = kept
+	listed := map[dovecot.GUID]bool{}
+	for i := range s.Messages {
+		if m := &s.Messages[i]; m.Body.Whole() && !m.GUID.IsZero() {
+			listed[m.GUID] = true
+		}
+	}
 	for uid, f := range byUID {
 		m := Message{UID: uid, By: Told{Mailbox: ByFileName, UID: ByFileName}}
 		f.describe(&m, s)
-		if s.Index.Knew(uid) || gone.UID(uid) || !f.found {
+		// Where the index tells everything, another file of a message that it lists is a copy that somebody made by hand: a COPY would
+		// be in it.
+		if s.Index.Knew(uid) || gone.UID(uid) || !f.found || s.Sound && listed[m.GUID] {
 			m.Stray, m.By.Mailbox = true, ByNothing
 		} else {
 			s.Regained++
