@@ -22,16 +22,30 @@ func (s *State) regain(list []*Stored, expunged dovecot.Expunged, before dovecot
 		return
 	}
 	slices.SortStableFunc(list, func(a, b *Stored) int { return cmp.Compare(a.MapUID-1, b.MapUID-1) })
-	seen := s.allSeen(len(list))
 	fresh := s.fillGaps(list)
 	if len(fresh) == 0 {
 		fresh = s.continued(list, expunged, before)
 	}
+	listed := map[*Stored]int{} // where in Messages
+	for st, uid := range fresh {
+		if i := s.nameless(uid); i >= 0 {
+			listed[st] = i
+		}
+	}
+	seen := s.allSeen(len(list) - len(listed))
 	for _, uid := range fresh {
 		s.NextUID = max(s.NextUID, uid+1)
 	}
 	s.sureNext()
 	for _, st := range list {
+		if i, ok := listed[st]; ok {
+			m := &s.Messages[i]
+			m.Lost = false
+			st.Claims-- // counted already
+			s.attach(m, st)
+			s.Regained++
+			continue
+		}
 		m := Message{By: Told{Mailbox: ByMap}}
 		if st.Refs < 1 {
 			m.By.Mailbox = ByMessage
@@ -50,6 +64,36 @@ func (s *State) regain(list []*Stored, expunged dovecot.Expunged, before dovecot
 		s.Messages = append(s.Messages, m)
 		s.Regained++
 	}
+}
+
+// nameless finds in Messages the one with a UID, if it is nameless; -1 if there is none.
+func (s *State) nameless(uid dovecot.UID) int {
+	i := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID >= uid })
+	if i == len(s.Messages) || s.Messages[i].UID != uid || !s.Messages[i].isNameless() {
+		return -1
+	}
+	return i
+}
+
+// isNameless reports whether the index tells nothing of the message that would identify it: its record was torn apart.
+func (m *Message) isNameless() bool {
+	return m.stored == nil && m.MapUID == 0 && m.GUID.IsZero() && m.Lost
+}
+
+// namelessRuns are the UIDs of nameless messages that follow each other.
+func (s *State) namelessRuns() []dovecot.UIDRange {
+	var runs []dovecot.UIDRange
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		switch n := len(runs); {
+		case !m.isNameless():
+		case n > 0 && i > 0 && s.Messages[i-1].isNameless() && runs[n-1].Last+1 == m.UID:
+			runs[n-1].Last = m.UID
+		default:
+			runs = append(runs, dovecot.UIDRange{First: m.UID, Last: m.UID})
+		}
+	}
+	return runs
 }
 
 // continued gives lost messages the UIDs that follow the last one the index knows of, as long as nothing can have been between
@@ -75,6 +119,14 @@ func (s *State) continued(list []*Stored, expunged dovecot.Expunged, before dove
 	}
 	given := map[*Stored]dovecot.UID{}
 	next := s.Index.NextUID
+	if n := len(s.Messages); n > 0 && s.Messages[n-1].isNameless() { // the first of the lost ones are on the list
+		runs := s.namelessRuns()
+		run := runs[len(runs)-1]
+		if run.Last+1 != next {
+			return nil
+		}
+		next = run.First
+	}
 	for uid := last + 1; uid < t.Map.NextUID; uid++ {
 		st := t.lookup[uid]
 		if st == nil || st.Mailbox == "" {
@@ -114,14 +166,15 @@ func (s *State) allSeen(missing int) bool {
 	return int(s.Names.Unseen) == unseen
 }
 
-// fillGaps gives lost messages the UIDs that the index lacks, where there are as many of the ones as of the others between two
+// fillGaps gives lost messages the UIDs that the index lacks, or of which it tells nothing else, where there are as many of the ones as of the others between two
 // messages that are known: both are given in order of time.
 func (s *State) fillGaps(list []*Stored) map[*Stored]dovecot.UID {
 	given := map[*Stored]dovecot.UID{}
-	for _, gap := range s.Index.Gaps {
+	for _, gap := range slices.Concat(s.Index.Gaps, s.namelessRuns()) {
 		i := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID > gap.Last })
 		j := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID >= gap.First })
-		if i != j || gap.Last >= s.NextUID { // something of the gap is known from elsewhere
+		known := func(m Message) bool { return !m.isNameless() }
+		if slices.ContainsFunc(s.Messages[j:i], known) || gap.Last >= s.NextUID { // something of the gap is known from elsewhere
 			continue
 		}
 		low, high := dovecot.UID(0), ^dovecot.UID(0)
