@@ -57,11 +57,13 @@ func (p *parsed) note(file string, list []Fault) {
 	}
 }
 
-// logs are the logs that hold anything, oldest first, one of each sequence.
+// logs are the logs that hold anything, or were begun after a rotation and hold nothing yet; oldest first, one of each sequence. One
+// without records that continues no other tells nothing.
 func (p *parsed) logs() []*Log {
 	var out []*Log
 	for _, l := range []*Log{p.log, p.log2} {
-		if l != nil && len(l.Records) > 0 && !slices.ContainsFunc(out, func(o *Log) bool { return p.header(o).Seq == p.header(l).Seq }) {
+		begun := l != nil && (len(l.Records) > 0 || l.Unusable == "" && l.Size == int64(l.Header.HeaderSize) && l.Header.PrevSeq != 0)
+		if begun && !slices.ContainsFunc(out, func(o *Log) bool { return p.header(o).Seq == p.header(l).Seq }) {
 			out = append(out, l)
 		}
 	}

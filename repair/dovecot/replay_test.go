@@ -1,6 +1,8 @@
 package dovecot
 
 import (
+	"bytes"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -170,4 +172,35 @@ func TestReplayBearsCostlyLogs(t *testing.T) {
 		}
 		return list
 	})
+}
+
+func TestJustRotatedLogWithoutRecordsIsTheEndOfTheChain(t *testing.T) {
+	index := readVector(t, filepath.Join("testdata", "index", "whole.vec")).data
+	x, _ := ParseIndex(index)
+	h := x.Header
+	begun := func(prev uint32) []byte {
+		log := logFile(h.LogSeq+1, prev, h.LogHead)
+		le.PutUint32(log[4:], h.IndexID)
+		return log
+	}
+	rotated := bytes.Clone(index) // written when the new log had been begun
+	le.PutUint32(rotated[60:], h.LogSeq+1)
+	le.PutUint32(rotated[64:], logHeaderSize)
+	le.PutUint32(rotated[68:], logHeaderSize)
+	for _, c := range []struct {
+		what  string
+		f     Files
+		exact bool
+		count int
+	}{
+		{"just rotated", Files{Index: rotated, Log: begun(h.LogSeq)}, true, len(x.Records)},
+		{"written before it was rotated", Files{Index: index, Log: begun(h.LogSeq)}, true, len(x.Records)},
+		{"without any log", Files{Index: rotated}, false, len(x.Records)},
+		{"a log that continues no other tells nothing", Files{Log: begun(0)}, false, 0},
+	} {
+		s, _ := Replay(c.f)
+		if s.Exact != c.exact || len(s.Records) != c.count {
+			t.Errorf("%s: exact %v with %d messages from %q, want %v with %d", c.what, s.Exact, len(s.Records), s.Base, c.exact, c.count)
+		}
+	}
 }
