@@ -82,19 +82,7 @@ func TestWhatCannotBeProvenIsLeftToDovecot(t *testing.T) {
 	if err := demoaccount.Unpack(dir); err != nil {
 		t.Fatal(err)
 	}
-	l, err := OpenLocal(t.Context(), dir, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	boxes, err := l.Choose(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	acct, err := reconstruct.Read(t.Context(), l.FS, l.Account, boxes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, acct := readCopy(t, dir)
 	var reports []*check.Report
 	for _, s := range acct.Boxes {
 		r, err := check.Examine(t.Context(), l.FS, acct, s)

@@ -78,12 +78,14 @@ type exact struct {
 	copied string
 }
 
-func (x exact) compare(t *testing.T, truth *fill.Truth) {
-	l, err := OpenLocal(t.Context(), x.copied, "")
+// readCopy reconstructs all mailboxes of a copy.
+func readCopy(t *testing.T, dir string) (*Local, *reconstruct.Account) {
+	t.Helper()
+	l, err := OpenLocal(t.Context(), dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	boxes, err := l.Choose(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +94,11 @@ func (x exact) compare(t *testing.T, truth *fill.Truth) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l, acct
+}
+
+func (x exact) compare(t *testing.T, truth *fill.Truth) {
+	l, acct := readCopy(t, x.copied)
 	looked, err := checked(t.Context(), l.FS, acct)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package repair
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,7 @@ func TestDovecotTakesWhatARebuildWrites(t *testing.T) {
 						t.Fatal(err)
 					}
 					b.verified(r)
-					if err := exec.Command("rm", "-r", root).Run(); err != nil {
+					if err := os.RemoveAll(root); err != nil {
 						t.Fatal(err)
 					}
 					if err := copyInto(b.h.MailRoot(), root); err != nil {
