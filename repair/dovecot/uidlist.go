@@ -14,6 +14,7 @@ type UIDList struct {
 	MailboxGUID GUID
 	Other       []string // further header fields as written: a key letter and its value
 	Entries     []UIDListEntry
+	Cut         UID // of the entry whose line does not end, so that its name may be only the beginning of one; 0 for none
 }
 
 // UIDListEntry is one message of a uidlist. Its file may be gone since.
@@ -51,6 +52,9 @@ func ParseUIDList(b []byte) (*UIDList, []Fault) {
 			}
 		} else {
 			e.Offset = int64(at)
+			if !ended {
+				l.Cut = e.UID
+			}
 			l.Entries = append(l.Entries, e)
 		}
 		at += len(rest) - len(more)

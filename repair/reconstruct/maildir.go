@@ -20,12 +20,13 @@ const MaxUIDList = 256 << 20
 // maildirReader joins the files in cur and new with dovecot-uidlist, dovecot-keywords and the index.
 type maildirReader struct {
 	*State
-	fsys    fs.FS
-	names   *dovecot.MaildirKeywords
-	noNames bool                                  // there is no dovecot-keywords
-	uids    map[string]listed                     // by base name
-	pending map[dovecot.UID]bool                  // whose flags in the index are ahead of the file name
-	cached  map[*dovecot.Record]map[string][]byte // what the cache tells of records without a file
+	fsys      fs.FS
+	names     *dovecot.MaildirKeywords
+	noNames   bool                                  // there is no dovecot-keywords
+	cutLetter int                                   // whose name in dovecot-keywords is cut off, or -1
+	uids      map[string]listed                     // by base name
+	pending   map[dovecot.UID]bool                  // whose flags in the index are ahead of the file name
+	cached    map[*dovecot.Record]map[string][]byte // what the cache tells of records without a file
 }
 
 // listed is what dovecot-uidlist tells of a file.
@@ -43,10 +44,11 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 	if err != nil {
 		return err
 	}
-	r.noNames = b == nil
+	r.noNames, r.cutLetter = b == nil, -1
 	if b != nil {
 		var faults []dovecot.Fault
 		r.names, faults = dovecot.ParseMaildirKeywords(b)
+		r.cutLetter = cutLetter(b, r.names)
 		s.blame(join(m, "dovecot-keywords"), faults)
 	}
 	if b, err = s.read(fsys, join(m, "dovecot-uidlist"), MaxUIDList); err != nil {
@@ -136,7 +138,9 @@ func (r *maildirReader) readUIDList(file string, b []byte) {
 	}
 	r.Listed = make(map[dovecot.UID]string, len(list.Entries))
 	for _, e := range list.Entries {
-		r.Listed[e.UID] = e.Name
+		if e.UID != list.Cut { // else only if there is a file of this very name
+			r.Listed[e.UID] = e.Name
+		}
 		r.uids[e.Name] = listed{e.UID, e.Fields, e.Offset >= damage}
 	}
 }
@@ -157,6 +161,7 @@ func (r *maildirReader) message(dir string, e fs.DirEntry) Message {
 	}
 	if known {
 		msg.By.UID = ByUIDList
+		r.Listed[l.uid] = n.Base
 	} else {
 		msg.Stray = true // it gets its UID the next time the mailbox is opened
 	}

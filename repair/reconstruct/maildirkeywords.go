@@ -1,14 +1,29 @@
 package reconstruct
 
 import (
+	"bytes"
 	"slices"
+	"strconv"
 
 	"dovemend/repair/dovecot"
 )
 
 // nameKeywords finds the names of keyword letters that dovecot-keywords no longer tells: the letter is on exactly the messages
-// that have the keyword in the index.
+// that have the keyword in the index. A name that is cut off stays where the index has no better one.
 func (r *maildirReader) nameKeywords() {
+	n := r.cutLetter
+	if n < 0 || slices.Contains(r.Index.Keywords, r.names[n]) {
+		r.nameLetters()
+		return
+	}
+	cut := r.names[n]
+	r.names[n] = ""
+	if r.nameLetters(); r.names[n] == "" {
+		r.names[n] = cut
+	}
+}
+
+func (r *maildirReader) nameLetters() {
 	var used uint32
 	for i := range r.Messages {
 		used |= r.Messages[i].Name.Keywords
@@ -64,4 +79,15 @@ func (r *maildirReader) agrees(letter int, uids map[dovecot.UID]bool) bool {
 		}
 	}
 	return n > 0
+}
+
+// cutLetter gives the letter whose name is cut off where dovecot-keywords ends in the middle of a line, or -1.
+func cutLetter(b []byte, names *dovecot.MaildirKeywords) int {
+	line := b[bytes.LastIndexByte(b, '\n')+1:]
+	digits, name, _ := bytes.Cut(line, []byte(" "))
+	n, err := strconv.Atoi(string(digits))
+	if err != nil || n < 0 || n >= len(names) || len(name) == 0 || names[n] != string(name) {
+		return -1
+	}
+	return n
 }

@@ -307,3 +307,63 @@ func TestMessageIsWhereItWasMovedToInTheSameSecond(t *testing.T) {
 		}
 	}
 }
+
+// TestNameThatIsCutOffNamesNoFile: a uidlist may end in the middle of a name; the message has its UID from the index then.
+func TestNameThatIsCutOffNamesNoFile(t *testing.T) {
+	x := &dovecot.NewIndex{IndexID: 7, UIDValidity: 7, NextUID: 9, Exts: []dovecot.NewExt{{Name: "maildir", Header: make([]byte, 36)}}}
+	for uid := range dovecot.UID(4) {
+		x.Records = append(x.Records, dovecot.NewRecord{UID: uid + 1, Data: [][]byte{nil}})
+	}
+	index, err := x.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for list, faults := range map[string]int{
+		"3 V7 N9\n1 :100.a\n2 :101.b\n3 :102":     1,
+		"3 V7 N9\n1 :100.a\n2 :101.b\n3 :1":       1,
+		"3 V7 N9\n1 :100.a\n2 :101.b\n3 :":        2,
+		"3 V7 N9\n1 :100.a\n2 :101.b\n3 :102.c":   1, // only the line's end is missing
+		"3 V7 N9\n1 :100.a\n2 :101.b\n3 :102.c\n": 0,
+	} {
+		s := read(t, store.Maildir, fstest.MapFS{"dovecot-uidlist": file([]byte(list)), "dovecot.index": file(index),
+			"cur/100.a:2,": file(nil), "cur/101.b:2,": file(nil), "cur/102.c:2,": file(nil), "cur/103.d:2,": file(nil)})
+		for i, m := range s.Messages {
+			if m.UID != dovecot.UID(i+1) {
+				t.Errorf("%q: %s has UID %d", list, m.File, m.UID)
+			}
+		}
+		if len(s.Messages) != 4 || len(s.Faults) != faults {
+			t.Errorf("%q: %d messages, %v", list, len(s.Messages), s.Faults)
+		}
+	}
+}
+
+// TestKeywordThatIsCutOffIsTheOneOfTheIndex: dovecot-keywords may end in the middle of a name.
+func TestKeywordThatIsCutOffIsTheOneOfTheIndex(t *testing.T) {
+	x := &dovecot.NewIndex{IndexID: 7, UIDValidity: 7, NextUID: 9, Keywords: []string{"Work", "Later"}, Exts: []dovecot.NewExt{{Name: "maildir", Header: make([]byte, 36)}},
+		Records: []dovecot.NewRecord{{UID: 1, Keywords: []int{0}, Data: [][]byte{nil}}, {UID: 2, Keywords: []int{1}, Data: [][]byte{nil}}}}
+	index, err := x.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		keywords string
+		index    []byte
+		want     string
+	}{
+		{"0 Work\n1 Lat", index, "[Work] [Later]"},
+		{"0 Work\n1 Later", index, "[Work] [Later]"},
+		{"0 Work\n1 ", index, "[Work] [Later]"},
+		{"0 Work\n1 Lat", nil, "[Work] [Lat]"},
+	} {
+		fsys := fstest.MapFS{"dovecot-uidlist": file([]byte("3 V7 N9\n1 :100.a\n2 :101.b\n")), "dovecot-keywords": file([]byte(c.keywords)),
+			"cur/100.a:2,a": file(nil), "cur/101.b:2,b": file(nil)}
+		if c.index != nil {
+			fsys["dovecot.index"] = file(c.index)
+		}
+		s := read(t, store.Maildir, fsys)
+		if got := fmt.Sprint(s.Messages[0].Keywords, " ", s.Messages[1].Keywords); got != c.want {
+			t.Errorf("%q: %s, want %s", c.keywords, got, c.want)
+		}
+	}
+}
