@@ -33,11 +33,18 @@ func (f *file) request() {
 		next = last.off + int64(len(last.want))
 	}
 	for len(f.ahead) < f.window {
+		c := &chunk{off: next, done: make(chan struct{})}
 		size := int64(chunkSize)
-		if left := f.info.size - next; left > 0 {
-			size = min(size, left)
+		switch left := f.info.size - next; {
+		case left == 0:
+			size = probeSize
+			c.want = make([]byte, size)
+		default:
+			if left > 0 {
+				size = min(size, left)
+			}
+			c.want = (*chunkPool.Get().(*[]byte))[:size]
 		}
-		c := &chunk{off: next, want: (*chunkPool.Get().(*[]byte))[:size], done: make(chan struct{})}
 		h := f.f
 		go func() {
 			n, err := h.ReadAt(c.want, c.off)
@@ -98,7 +105,8 @@ func (f *file) took(c *chunk, n int) {
 		return
 	}
 	f.ahead = f.ahead[1:]
-	b := c.want[:cap(c.want)]
-	chunkPool.Put(&b)
+	if b := c.want[:cap(c.want)]; len(b) == chunkSize {
+		chunkPool.Put(&b)
+	}
 	f.window = min(2*f.window, maxAhead)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // Host is one login on one host. It is safe for concurrent use. [Host.Close] must be called.
@@ -14,9 +15,12 @@ type Host struct {
 	route  []hop  // jump hosts in order, the host itself last
 	creds  *creds // what logging in has learnt: decrypted keys, the password that was accepted
 	redial chan struct{}
+	lanes  lanes
+	bulk   bulkFacts
 
 	mu     sync.Mutex
 	now    *link
+	rtt    time.Duration // of one question, measured at login
 	info   Info
 	closed bool
 	dead   error // set when connecting again did not succeed
@@ -45,6 +49,10 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 
 // Close ends the connection and everything that runs over it.
 func (h *Host) Close() error {
+	h.lanes.mu.Lock()
+	h.lanes.closeAll()
+	h.lanes.refuse = true
+	h.lanes.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true

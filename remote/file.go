@@ -14,6 +14,8 @@ import (
 const (
 	// chunkSize is one read request; every SFTP server answers at least this much at once.
 	chunkSize = 32 << 10
+	// probeSize is one request past the size the host told, for the end of the file or what was added to it.
+	probeSize = 512
 	// maxAhead bounds the requests in flight of one file: 2 MiB, which is the window of an SSH channel.
 	maxAhead = 64
 	// readFileLimit bounds ReadFile, in bytes; larger files are to be streamed.

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -90,6 +91,28 @@ func (f *FS) stat(op, name string, do func(*sftp.Client, string) (os.FileInfo, e
 		return nil, &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	return info, nil
+}
+
+// Plain looks at a name and all directories above it at once, in about one round trip. ok says that each is there and none is
+// a symbolic link, and info is that of the name; where not, nothing is said of why.
+func (f *FS) Plain(name string) (info fs.FileInfo, ok bool) {
+	abs, err := remotePath("lstat", name)
+	if err != nil || abs == "/" {
+		return nil, false
+	}
+	chain := chainOf(abs)
+	infos := make([]fs.FileInfo, len(chain))
+	var wg sync.WaitGroup
+	for i, p := range chain {
+		wg.Go(func() { infos[i], _ = f.Lstat(p[1:]) })
+	}
+	wg.Wait()
+	for _, at := range infos {
+		if at == nil || at.Mode()&fs.ModeSymlink != 0 {
+			return nil, false
+		}
+	}
+	return infos[len(infos)-1], true
 }
 
 // ReadLink gives the text of a symbolic link, as the host tells it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 const probeTimeout = 30 * time.Second
 
 // probeScript prints one name=value per line. Every part may be missing on a jailed account.
-const probeScript = `echo "uid=$(id -u 2>/dev/null)"
+var probeScript = `echo "uid=$(id -u 2>/dev/null)"
 echo "gid=$(id -g 2>/dev/null)"
 echo "os=$(uname -s 2>/dev/null)"
 echo "home=$HOME"
@@ -27,6 +28,17 @@ empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 for t in "sha256sum" "shasum -a 256" "sha256 -q" "openssl dgst -sha256 -r"; do
 	case $($t </dev/null 2>/dev/null) in $empty*) echo "hash=$t"; break;; esac
 done
+for t in gnu bsd busybox; do
+	case $t in
+	gnu) tar ` + tarArguments["gnu"] + ` ;;
+	bsd) tar ` + tarArguments["bsd"] + ` ;;
+	busybox) tar ` + tarArguments["busybox"] + ` ;;
+	esac </dev/null >/dev/null 2>&1 && echo "tar=$t" && break
+done
+for t in zstd gzip; do
+	if $t -1 -c </dev/null >/dev/null 2>&1; then echo "pack=$t"; break; fi
+done
+echo "find=$(find /dev/null -prune -printf %y 2>/dev/null)"
 :`
 
 // probe fills in what Info tells.
@@ -49,6 +61,7 @@ func (h *Host) probe(ctx context.Context) error {
 	case err == nil || errors.As(err, &exit):
 		info.Shell = true
 		info.read(out)
+		h.bulk.read(out)
 	default:
 		h.log.Info("no shell on the host", "reason", err, "timeout", timedOut)
 	}
@@ -57,13 +70,14 @@ func (h *Host) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asked := time.Now()
 	if err := info.findHome(ctx, l, c); err != nil {
 		return err
 	}
 	h.mu.Lock()
-	h.info = info
+	h.info, h.rtt = info, time.Since(asked)
 	h.mu.Unlock()
-	h.log.Info("logged in", "addr", info.Addr, "user", info.User, "shell", info.Shell, "os", info.OS, "hash", info.HashTool)
+	h.log.Info("logged in", "addr", info.Addr, "user", info.User, "shell", info.Shell, "os", info.OS, "hash", info.HashTool, "tar", h.bulk.tar, "compress", h.bulk.pack, "round_trip", h.rtt.Round(100*time.Microsecond))
 	return nil
 }
 
@@ -87,13 +101,39 @@ func (i *Info) findHome(ctx context.Context, l *link, c *sftp.Client) error {
 	return nil
 }
 
+// printed yields what the probe script printed, as far as it looks right.
+func printed(out []byte) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for line := range bytes.Lines(out) {
+			name, value, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), "=")
+			if ok && value != "" && len(value) <= 4096 && !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// read takes what the probe script printed; what does not look right is left out.
+func (b *bulkFacts) read(out []byte) {
+	for name, value := range printed(out) {
+		switch name {
+		case "tar":
+			if tarArguments[value] != "" {
+				b.tar = value
+			}
+		case "find":
+			b.find = value == "c" // /dev/null is a character device
+		case "pack":
+			if packCommands[value] != "" {
+				b.pack = value
+			}
+		}
+	}
+}
+
 // read takes what the probe script printed; what does not look right is left out.
 func (i *Info) read(out []byte) {
-	for line := range bytes.Lines(out) {
-		name, value, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), "=")
-		if !ok || value == "" || len(value) > 4096 {
-			continue
-		}
+	for name, value := range printed(out) {
 		switch name {
 		case "uid":
 			i.UID = number(value)

@@ -59,7 +59,7 @@ func (f *file) reopen() error {
 	if err != nil {
 		return err
 	}
-	if info.size != f.info.size || !info.mtime.Equal(f.info.mtime) {
+	if info.size != f.info.size || !f.info.mtime.IsZero() && !info.mtime.Equal(f.info.mtime) {
 		return fmt.Errorf("%w while the file changed", ErrDisconnected)
 	}
 	return nil

@@ -56,12 +56,44 @@ var hashTools = map[string]struct{ files, input string }{
 	"openssl":       {"openssl dgst -sha256 -r", "openssl dgst -sha256 -r"},
 }
 
+// Prefix is the beginning of a file.
+type Prefix struct {
+	Name string // relative to the directory
+	Size int64  // bytes
+}
+
+// PrefixSums is [Host.Sums] of the beginnings of files: yield gets the SHA-256 of the first Size bytes. One that is shorter is
+// yielded with the sum of what there is.
+func (h *Host) PrefixSums(ctx context.Context, dir string, files []Prefix, yield func(i int, sum [32]byte, err error) error) error {
+	tool, ok := hashTools[h.Info().HashTool]
+	if !ok {
+		return noHashTool{}
+	}
+	if !path.IsAbs(dir) || !validRemote(dir) {
+		return &fs.PathError{Op: "sum", Path: dir, Err: fs.ErrInvalid}
+	}
+	s := &summing{host: h, ctx: ctx, dir: path.Clean(dir), tool: tool, yield: yield, done: make([]bool, len(files))}
+	for i, f := range files {
+		s.rel, s.sizes = append(s.rel, f.Name), append(s.sizes, f.Size)
+		if _, err := remotePath("sum", f.Name); err != nil || f.Name == "." || f.Size < 0 {
+			if err := s.give(i, [32]byte{}, &fs.PathError{Op: "sum", Path: f.Name, Err: fs.ErrInvalid}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.reading(ctx, s.single); err != nil {
+		return s.error(err)
+	}
+	return nil
+}
+
 // summing is one call of Sums in progress.
 type summing struct {
 	host  *Host
 	ctx   context.Context
 	dir   string
 	rel   []string
+	sizes []int64 // of the beginnings that are wanted; nil for whole files
 	tool  struct{ files, input string }
 	yield func(int, [32]byte, error) error
 	done  []bool // given to yield
@@ -91,16 +123,16 @@ func (s *summing) error(err error) error {
 // busybox's do not.
 func plainName(name string) bool { return !strings.ContainsAny(name, "\\\n\r") }
 
-// manyScript reads names, one per line, and hands 64 of them at a time to the tool. It needs no xargs, and a pipe or
+// manyScript reads names, one per line, and hands up to 256 of them, or 16 KiB, at a time to the tool. It needs no xargs, and a pipe or
 // device in the place of a file is passed over.
 const manyScript = `cd %s || exit 1
 LC_ALL=C; export LC_ALL
-n=0; set --
+n=0; b=0; set --
 while IFS= read -r f; do
 	if [ -f "./$f" ] && [ ! -h "./$f" ]; then
 		set -- "$@" "./$f"
-		n=$((n+1))
-		if [ "$n" -ge 64 ]; then %[2]s "$@" </dev/null; set --; n=0; fi
+		n=$((n+1)); b=$((b+${#f}))
+		if [ "$n" -ge 256 ] || [ "$b" -ge 16384 ]; then %[2]s "$@" </dev/null; set --; n=0; b=0; fi
 	fi
 done
 if [ "$n" -gt 0 ]; then %[2]s "$@" </dev/null; fi
@@ -158,10 +190,18 @@ func (s *summing) single(l *link) error {
 	const perScript = 16 << 10 // a byte can take five on the line
 	for len(todo) > 0 {
 		var script strings.Builder
-		fmt.Fprintf(&script, "cd %s || exit 1\nt() { printf '%%s ' \"$1\"; if [ -f \"$2\" ] && [ ! -h \"$2\" ]; then %s <\"$2\" || echo; else echo; fi; }\n", quote(s.dir), s.tool.input)
+		input := s.tool.input + ` <"$2"`
+		if s.sizes != nil {
+			input = `head -c "$3" <"$2" | ` + s.tool.input
+		}
+		fmt.Fprintf(&script, "cd %s || exit 1\nt() { printf '%%s ' \"$1\"; if [ -f \"$2\" ] && [ ! -h \"$2\" ]; then %s || echo; else echo; fi; }\n", quote(s.dir), input)
 		var part []int
 		for len(todo) > 0 && (len(part) == 0 || script.Len()+len(s.rel[todo[0]]) < perScript) {
-			fmt.Fprintf(&script, "t %d ./%s\n", todo[0], quote(s.rel[todo[0]]))
+			fmt.Fprintf(&script, "t %d ./%s", todo[0], quote(s.rel[todo[0]]))
+			if s.sizes != nil {
+				fmt.Fprintf(&script, " %d", s.sizes[todo[0]])
+			}
+			script.WriteByte('\n')
 			part, todo = append(part, todo[0]), todo[1:]
 		}
 		script.WriteString(":")

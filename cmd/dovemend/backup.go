@@ -45,7 +45,7 @@ func (p *program) backup() *cli.Command {
 			"copy holds unchanged is not downloaded again. Nothing on the host is changed.\n\n" +
 			"Exit codes: 0 copied and verified; 1 error, or files that could not be read; 2 usage;\n" +
 			"3 copied, but some files changed all the while; 5 login or host key; 130 interrupted.",
-		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), transferFlags(), outputFlags()),
 		Action: p.verb("backup", doBackup),
 	}
 }

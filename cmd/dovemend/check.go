@@ -35,7 +35,7 @@ func (p *program) check() *cli.Command {
 		Flags: join([]cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "`DIR` examine this copy instead of making one"},
 			runFlag("`ID` examine the copy of this run (see dovemend runs), or latest"),
-		}, hostFlags(), accountFlags(), mailboxFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		}, hostFlags(), accountFlags(), mailboxFlags(), transferFlags(), outputFlags()),
 		Action: p.verb("check", doCheck),
 	}
 }

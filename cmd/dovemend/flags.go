@@ -94,8 +94,15 @@ func outputFlags() []cli.Flag {
 	}
 }
 
-func verifyFlag() cli.Flag {
-	return text("Copying", "verify", "auto", "`MODE` auto checks the copy by hashes where the host can make them; full reads everything again")
+// transferFlags are those of the verbs that copy from the host.
+func transferFlags() []cli.Flag {
+	const c = "Copying"
+	return []cli.Flag{
+		text(c, "verify", "auto", "`MODE` auto checks the copy by hashes where the host can make them; full reads everything again"),
+		text(c, "engine", "auto", "`MODE` tar reads many files with the host's own tar; sftp reads with SFTP only; auto takes tar where the host has it"),
+		&cli.IntFlag{Name: "connections", Usage: "`N` SSH connections to copy over, 1 to 8 (default: 4, or 2 where the host is near)", Category: c, EnvVars: env("connections"), DefaultText: "chosen"},
+		text(c, "compress", "auto", "`MODE` auto has the host compress where that is faster; on; off"),
+	}
 }
 
 func runFlag(usage string) cli.Flag { return &cli.StringFlag{Name: "run", Usage: usage} }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
+	"dovemend/remote"
 	"dovemend/repair/plan"
 )
 
@@ -99,6 +100,30 @@ func (k *call) remoteOptions(c *cli.Context) error {
 		r.Ask = ui.Asker{Prompter: k.ask}
 	}
 	r.Log = k.opts.Log
+	return k.transferOptions(c)
+}
+
+// transferOptions reads how files are to be copied.
+func (k *call) transferOptions(c *cli.Context) error {
+	r := &k.opts.Remote
+	engine, err := oneOf(c, "engine", "auto", string(remote.EngineTar), string(remote.EngineSFTP))
+	if err != nil {
+		return err
+	}
+	if engine != "auto" {
+		r.Engine = remote.Engine(engine)
+	}
+	compress, err := oneOf(c, "compress", "auto", string(remote.CompressOn), string(remote.CompressOff))
+	if err != nil {
+		return err
+	}
+	if compress != "auto" {
+		r.Compress = remote.Compression(compress)
+	}
+	r.Connections = c.Int("connections")
+	if c.IsSet("connections") && (r.Connections < 1 || r.Connections > remote.MaxConnections) {
+		return &usageError{text: fmt.Sprintf("--connections %d: must be 1 to %d", r.Connections, remote.MaxConnections)}
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (p *program) repair() *cli.Command {
 			ownToggle("aside", "set removed things aside on the host, under dovemend-aside/, instead of removing them"),
 			&cli.StringSliceFlag{Name: "confirm", Usage: "`MAILBOX` the mailbox to clear, named again"},
 			&cli.StringSliceFlag{Name: "accept-loss", Usage: "`LOSS[,…]` accept these costs: flags, keywords, uids, messages"},
-		}, hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		}, hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), transferFlags(), outputFlags()),
 		Action: p.verb("repair", doRepair),
 	}
 }

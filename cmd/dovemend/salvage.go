@@ -34,7 +34,7 @@ func (p *program) salvage() *cli.Command {
 			runFlag("`ID` take the copy of this run (see dovemend runs), or latest"),
 		}, hostFlags(), accountFlags(),
 			[]cli.Flag{list("Account", "mailbox", "`NAME` a mailbox; may be given more than once (default: all)")},
-			[]cli.Flag{verifyFlag()}, outputFlags()),
+			transferFlags(), outputFlags()),
 		Action: p.verb("salvage", doSalvage),
 	}
 }

@@ -19,7 +19,7 @@ func (p *program) wizard() *cli.Command {
 		Description: "Asks for everything that no flag tells. Until the last question is answered with yes,\n" +
 			"nothing on the host is changed; ctrl-C at any question ends it.\n\n" +
 			"Exit codes: as of repair; 0 also where you stop after the copy.",
-		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), []cli.Flag{verifyFlag()}, outputFlags()),
+		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), transferFlags(), outputFlags()),
 		Action: p.verb("wizard", doWizard),
 	}
 }

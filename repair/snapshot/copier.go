@@ -32,6 +32,7 @@ type copier struct {
 	rep Reporter
 
 	buffers  sync.Pool
+	told     sync.Map // by path: bytes the reporter was told of for a file that is to be fetched again, int64
 	tempName atomic.Int64
 	fetched  atomic.Int64
 	down     atomic.Int64
@@ -87,6 +88,9 @@ func DiskError(err error) error {
 func (c *copier) fetch(ctx context.Context, e Entry, settled bool) (got, error) {
 	e.Torn, e.SHA256, e.Err = false, "", ""
 	var told int64 // bytes the reporter was told of
+	if n, ok := c.told.LoadAndDelete(e.Path); ok {
+		told = n.(int64)
+	}
 	defer func() { c.rep.Advance(1, max(0, e.Size-told)) }()
 	for try := 1; ; try++ {
 		last := try == copyTries
@@ -176,12 +180,17 @@ type streamed struct {
 }
 
 // stream copies at most limit bytes of a file to a new file in incoming/ and hashes them.
-func (c *copier) stream(ctx context.Context, e Entry, limit int64, tell func(int64)) (s streamed, err error) {
+func (c *copier) stream(ctx context.Context, e Entry, limit int64, tell func(int64)) (streamed, error) {
 	in, err := c.src.Open(ctx, e.Path)
 	if err != nil {
-		return s, err
+		return streamed{}, err
 	}
 	defer in.Close()
+	return c.write(ctx, in, e, limit, tell)
+}
+
+// write writes at most limit bytes of what is read to a new file in incoming/ and hashes them.
+func (c *copier) write(ctx context.Context, in io.Reader, e Entry, limit int64, tell func(int64)) (s streamed, err error) {
 	s.temp = path.Join(incomingDir, strconv.FormatInt(c.tempName.Add(1), 10))
 	out, err := c.dst.OpenFile(s.temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -21,6 +22,9 @@ const (
 // maxListedText bounds the names, link targets and errors of one listing together, in bytes: 170 for each of the most entries.
 var maxListedText int64 = 512 << 20
 
+// errListAgain: what was yielded does not count, and the source is to be asked again, once.
+var errListAgain = errors.New("the list broke off")
+
 // list asks the source for its entries and keeps those that can be, sorted by path. What the host says is checked
 // here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).
 func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Entry, refused []Refused, err error) {
@@ -31,7 +35,7 @@ func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Ent
 	}
 	aside := slices.ContainsFunc(paths, func(p store.RelPath) bool { return beneath([]store.RelPath{asideDir}, p) })
 	seen, text := 0, int64(0)
-	err = src.List(ctx, paths, func(e Entry) error {
+	take := func(e Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -52,7 +56,12 @@ func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Ent
 		}
 		entries = append(entries, tidy(e))
 		return nil
-	})
+	}
+	err = src.List(ctx, paths, take)
+	if errors.Is(err, errListAgain) {
+		entries, refused, seen, text = nil, nil, 0, 0
+		err = src.List(ctx, paths, take)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the host's files: %w", err)
 	}

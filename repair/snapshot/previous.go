@@ -37,6 +37,12 @@ func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) erro
 			continue
 		}
 		p, ok := prev.Entry(e.Path)
+		if _, known := t.older[i]; ok && !known && mayHaveGrown(&p, e) {
+			if t.older == nil {
+				t.older = map[int]before{}
+			}
+			t.older[i] = before{prev.root, p}
+		}
 		if !ok || !p.hasBytes() || p.Torn || p.Err != "" || !sameFile(&p, e) {
 			continue
 		}
@@ -50,6 +56,10 @@ func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) erro
 	equal, err := t.hashedEqual(ctx, unsure, func(i int) string { return old[i].SHA256 })
 	if err != nil {
 		return err
+	}
+	hashed := make(map[int]bool, len(equal))
+	for _, i := range equal {
+		hashed[i] = true
 	}
 	sure = append(sure, equal...)
 	linked := make([]bool, len(t.m.Entries))
@@ -72,6 +82,7 @@ func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) erro
 	for i, ok := range linked {
 		if ok {
 			t.m.Entries[i].SHA256 = old[i].SHA256
+			t.m.Entries[i].proved = prev.m.Verified == byHash || hashed[i]
 			have[i] = true
 			t.stats.Linked++
 		}

@@ -26,6 +26,9 @@ func (s *Snapshot) Refresh(ctx context.Context, src Source, o Options) (changed 
 	next := s.m
 	next.Earlier = slices.Clone(s.m.Earlier)
 	next.Entries = slices.Clone(s.m.Entries)
+	for i := range next.Entries {
+		next.Entries[i].proved = false // what was shown then does not count now
+	}
 	damaged, err := s.damaged(ctx, o.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("refresh snapshot: %w", err)

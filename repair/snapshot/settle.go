@@ -77,7 +77,7 @@ func (w *work) reconcile(ctx context.Context, anew bool) (int, error) {
 		case old != nil && old.Err != "" && !anew && sameFile(old, e):
 			e.Err = old.Err
 		case old != nil && old.hasBytes() && sameFile(old, e) && !(anew && old.Torn):
-			e.SHA256, e.Torn = old.SHA256, old.Torn
+			e.SHA256, e.Torn, e.proved = old.SHA256, old.Torn, old.proved
 		default:
 			if old == nil {
 				e.setLocal(w.names.file(e.Path))
@@ -110,9 +110,15 @@ func (w *work) fetchAgain(ctx context.Context, todo []int) error {
 		return &NoSpaceError{Need: add(bytes, spareRoom), Have: free}
 	}
 	results := make([]got, len(todo))
+	if err := w.again(ctx, todo, results); err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.o.Parallel)
 	for k, i := range todo {
+		if results[k].temp != "" {
+			continue
+		}
 		g.Go(func() (err error) {
 			results[k], err = w.fetch(gctx, w.m.Entries[i], true)
 			return err
@@ -143,6 +149,30 @@ func (w *work) fetchAgain(ctx context.Context, todo []int) error {
 	}
 	w.m.Entries = slices.DeleteFunc(w.m.Entries, func(e Entry) bool { return gone[e.Path] })
 	return nil
+}
+
+// again takes those of the entries that have only grown since they were copied.
+func (w *work) again(ctx context.Context, todo []int, results []got) error {
+	var files []Entry
+	var old []before
+	var at []int
+	for k, i := range todo {
+		e := w.m.Entries[i]
+		if o := find(w.orig, e.Path); o >= 0 && w.temps[e.Path] == "" && mayHaveGrown(&w.orig[o], &e) {
+			files, old, at = append(files, e), append(old, before{w.dst, w.orig[o]}), append(at, k)
+		}
+	}
+	return w.grown(ctx, files, old, func(n int, s streamed) error {
+		e := files[n]
+		e.Torn, e.SHA256, e.Err = false, s.sum, ""
+		after, err := w.src.Lstat(ctx, e.Path)
+		if err != nil || !sameFile(&e, &after) {
+			return local(w.dst.Remove(s.temp)) // it goes on changing: the ordinary way looks at that
+		}
+		w.fetched.Add(1)
+		results[at[n]] = got{entry: e, temp: s.temp}
+		return nil
+	})
 }
 
 // incomplete reports whether anything that was listed is missing from the copy.

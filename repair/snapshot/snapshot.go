@@ -84,6 +84,8 @@ type Entry struct {
 	SHA256 string        // "sha256": hex, of the bytes in the copy; "" for what has none
 	Torn   bool          // "torn": changed each time it was copied: the bytes are not from one moment
 	Err    string        // "error": could not be read; the copy lacks it
+
+	proved bool // the host's own bytes were hashed, or shown to be unchanged since, and are those of the copy
 }
 
 // hasBytes reports whether the copy holds the entry's bytes.

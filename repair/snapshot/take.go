@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,7 +33,9 @@ type taking struct {
 	m       Manifest
 	names   *naming
 	journal *journal
-	synced  []string // files to bring to the disk
+	prove   *proof
+	older   map[int]before // earlier states, by position, of files that seem to have grown
+	synced  []string       // files to bring to the disk
 	stats   Stats
 }
 
@@ -175,6 +175,9 @@ func clearIncoming(dst *os.Root) error {
 // copyAll lists the source and brings every file into files/: kept from an interrupted Take, linked from the previous
 // snapshot, or fetched.
 func (t *taking) copyAll(ctx context.Context, done []Entry) error {
+	if src, ok := t.src.(Bulk); ok && len(t.o.Previous) == 0 && len(done) == 0 {
+		src.Prepare(ctx)
+	}
 	entries, refused, err := list(ctx, t.src, t.m.Paths)
 	if err != nil {
 		return err
@@ -269,17 +272,22 @@ func (e *Entry) setLocal(name string) {
 	}
 }
 
-// fetchAll downloads the entries of these positions: index files first, so that the mail they speak of is copied
-// after them, then the large before the small.
+// fetchAll downloads the entries of these positions: many at once as far as the source can, the others one by one.
 func (t *taking) fetchAll(ctx context.Context, todo []int) error {
-	index := func(i int) bool { return strings.HasPrefix(path.Base(string(t.m.Entries[i].Path)), "dovecot") }
-	slices.SortStableFunc(todo, func(a, b int) int {
-		return cmp.Or(boolCompare(!index(a), !index(b)), cmp.Compare(t.m.Entries[b].Size, t.m.Entries[a].Size))
-	})
+	t.fetchOrder(todo)
+	t.prove = t.startProof(ctx)
+	one, err := t.takeGrown(ctx, todo)
+	if err == nil {
+		one, err = t.inBulk(ctx, one)
+	}
+	t.prove.end()
+	if err != nil {
+		return err
+	}
 	gone := make([]bool, len(t.m.Entries))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.o.Parallel)
-	for _, i := range todo {
+	for _, i := range one {
 		if gctx.Err() != nil {
 			break
 		}

@@ -20,14 +20,11 @@ const listParallel = 32
 // FromHost gives the files beneath a mail root of a host. This is the only file of the package that knows of one.
 func FromHost(h *remote.Host, root store.HostPath) Source {
 	return &hostSource{
+		host: h,
 		fs:   func(ctx context.Context) hostFS { return h.FS(ctx) },
 		root: strings.Trim(path.Clean("/"+string(root)), "/"),
 		sums: func(ctx context.Context, rel []string, yield func(int, [32]byte, error) error) error {
-			err := h.Sums(ctx, string(root), rel, yield)
-			if errors.Is(err, remote.ErrNoShell) {
-				err = errors.Join(errors.ErrUnsupported, err)
-			}
-			return err
+			return noShell(h.Sums(ctx, string(root), rel, yield))
 		},
 	}
 }
@@ -39,7 +36,16 @@ type hostFS interface {
 	OpenListed(name string, info fs.FileInfo) (fs.File, error)
 }
 
+// bulkHost is what is needed of [remote.Host] for many files at once.
+type bulkHost interface {
+	Prepare(context.Context)
+	List(ctx context.Context, dir string, paths []string, skip string, yield func(remote.Listed) error) error
+	Fetch(ctx context.Context, dir string, files []remote.Wanted, take func(i int, r io.Reader) error) (remote.Fetched, error)
+	PrefixSums(ctx context.Context, dir string, files []remote.Prefix, yield func(i int, sum [32]byte, err error) error) error
+}
+
 type hostSource struct {
+	host bulkHost // nil: there is only fs
 	fs   func(context.Context) hostFS
 	root string // without a leading slash
 	sums func(context.Context, []string, func(int, [32]byte, error) error) error
@@ -84,6 +90,41 @@ func (s *hostSource) Open(ctx context.Context, p store.RelPath) (io.ReadCloser, 
 	return fsys.OpenListed(s.name(p), i)
 }
 
+func (s *hostSource) OpenAt(ctx context.Context, p store.RelPath, off int64) (io.ReadCloser, error) {
+	f, err := s.Open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if at, ok := f.(io.Seeker); !ok {
+		err = errors.ErrUnsupported
+	} else {
+		_, err = at.Seek(off, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (s *hostSource) PrefixSums(ctx context.Context, paths []store.RelPath, sizes []int64, yield func(i int, sum [32]byte, err error) error) error {
+	if s.host == nil {
+		return errors.ErrUnsupported
+	}
+	files := make([]remote.Prefix, len(paths))
+	for i, p := range paths {
+		files[i] = remote.Prefix{Name: string(p), Size: sizes[i]}
+	}
+	return noShell(s.host.PrefixSums(ctx, "/"+s.root, files, yield))
+}
+
+// noShell makes the want of a shell an error that says that it cannot be done.
+func noShell(err error) error {
+	if errors.Is(err, remote.ErrNoShell) {
+		return errors.Join(errors.ErrUnsupported, err)
+	}
+	return err
+}
+
 func (s *hostSource) Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum [32]byte, err error) error) error {
 	rel := make([]string, len(paths))
 	for i, p := range paths {
@@ -106,7 +147,54 @@ type lister struct {
 	err   error
 }
 
+func (s *hostSource) Prepare(ctx context.Context) {
+	if s.host != nil {
+		s.host.Prepare(ctx)
+	}
+}
+
+func (s *hostSource) Fetch(ctx context.Context, files []*Entry, take func(int, io.Reader) error) ([]int, []string, error) {
+	if s.host == nil {
+		return nil, nil, nil
+	}
+	want := make([]remote.Wanted, len(files))
+	for i, e := range files {
+		want[i] = remote.Wanted{Name: string(e.Path), Size: e.Size}
+	}
+	f, err := s.host.Fetch(ctx, "/"+s.root, want, take)
+	return f.Doubtful, f.Notes, err
+}
+
+// listAtOnce lists with one command on the host.
+func (s *hostSource) listAtOnce(ctx context.Context, paths []store.RelPath, yield func(Entry) error) error {
+	if s.host == nil {
+		return errors.ErrUnsupported
+	}
+	rel := make([]string, len(paths))
+	skip := asideDir
+	for i, p := range paths {
+		rel[i] = string(p)
+		if beneath([]store.RelPath{asideDir}, p) {
+			skip = ""
+		}
+	}
+	err := s.host.List(ctx, "/"+s.root, rel, string(skip), func(l remote.Listed) error {
+		e := Entry{Path: store.RelPath(l.Path), Type: l.Type, Mode: l.Mode, Size: l.Size, MTime: l.MTime, UID: l.Stat.UID, GID: l.Stat.GID, Inode: l.Inode, Link: l.Link}
+		if l.Err != nil {
+			e.Err = (&fs.PathError{Op: "readdir", Path: s.name(e.Path), Err: l.Err}).Error()
+		}
+		return yield(e)
+	})
+	if errors.Is(err, remote.ErrListAgain) {
+		return errors.Join(errListAgain, err)
+	}
+	return err
+}
+
 func (s *hostSource) List(ctx context.Context, paths []store.RelPath, yield func(Entry) error) error {
+	if err := s.listAtOnce(ctx, paths, yield); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := &lister{hostSource: s, ctx: ctx, fsys: s.fs(ctx), yield: yield}

@@ -33,16 +33,22 @@ func (r *reader) dboxAt(ctx context.Context, root string, entries []fs.DirEntry,
 		return nil, nil
 	}
 	a := &Account{Root: fromFS(root), Tree: true, Files: rootFiles(entries)}
-	stored, err := r.hasStorage(ctx, root, entries)
-	if err != nil {
-		return nil, err
-	}
-	tree, err := r.readDir(ctx, path.Join(root, "mailboxes"))
-	if err != nil {
-		if !r.lasting(ctx, err) {
-			return nil, err
+	var stored bool
+	var tree []fs.DirEntry
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		stored, err = r.hasStorage(gctx, root, entries)
+		return err
+	})
+	g.Go(func() (err error) {
+		if tree, err = r.readDir(gctx, path.Join(root, "mailboxes")); err != nil && r.lasting(gctx, err) {
+			a.Unreadable = append(a.Unreadable, "mailboxes")
+			return nil
 		}
-		a.Unreadable = append(a.Unreadable, "mailboxes")
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	if !named && !stored && !dovecotRoot(a.Files) {
 		if ok, err := r.holdsMailbox(ctx, root, tree); !ok {
@@ -55,7 +61,8 @@ func (r *reader) dboxAt(ctx context.Context, root string, entries []fs.DirEntry,
 	if err := r.nameByIndex(ctx, root, a); err != nil {
 		return nil, err
 	}
-	a.Layout, err = r.dboxLayout(ctx, root, entries, stored, a.Mailboxes)
+	layout, err := r.dboxLayout(ctx, root, entries, stored, a.Mailboxes)
+	a.Layout = layout
 	return a, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -42,19 +43,23 @@ func Find(ctx context.Context, fsys fs.FS, from []HostPath) ([]Account, error) {
 func Search(ctx context.Context, fsys fs.FS, from []HostPath) (Found, error) {
 	s := &search{r: newReader(fsys, searchReads), seen: map[string]bool{}, starts: map[string]bool{}}
 	var first error
-	var places []HostPath
 	for _, p := range from {
 		if err := checkHostPath(p); err != nil && p != "/" {
 			return Found{}, fmt.Errorf("search for mail: %w", err)
 		}
-		expanded, err := s.r.expand(ctx, p)
-		if err != nil {
-			return Found{}, fmt.Errorf("search for mail in %q: %w", p, err)
-		}
-		places = append(places, expanded...)
 	}
-	for _, p := range places {
-		real, info, err := resolve(fsys, p.inFS())
+	places, err := s.r.expandAll(ctx, from)
+	if err != nil {
+		return Found{}, err
+	}
+	resolved := make([]resolvedPlace, len(places))
+	var wg sync.WaitGroup
+	for i, p := range places {
+		wg.Go(func() { resolved[i].real, resolved[i].info, resolved[i].err = resolve(fsys, p.inFS()) })
+	}
+	wg.Wait()
+	for i, p := range places {
+		real, info, err := resolved[i].real, resolved[i].info, resolved[i].err
 		switch {
 		case err == nil && info.IsDir():
 			s.add(place{real: real, shown: p.inFS()})
@@ -89,6 +94,13 @@ func Search(ctx context.Context, fsys fs.FS, from []HostPath) (Found, error) {
 		return cmp.Or(strings.Compare(a.Address, b.Address), strings.Compare(string(a.Root), string(b.Root)))
 	})
 	return s.found, nil
+}
+
+// resolvedPlace is a start directory without symbolic links, or why it cannot be one.
+type resolvedPlace struct {
+	real string
+	info fs.FileInfo
+	err  error
 }
 
 // place is a directory to look at: by its real path, and by the path it was reached on.

@@ -3,9 +3,14 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Places are the directories to search for a login's mail: its home, and where hosts are known to keep mail outside of
@@ -26,8 +31,45 @@ func Places(home HostPath, user string) []HostPath {
 	return places
 }
 
+// expandAll is expand for many places, which are looked at at once.
+func (r *reader) expandAll(ctx context.Context, from []HostPath) ([]HostPath, error) {
+	dirs := &sharedDirs{reader: r, known: map[string]func() ([]fs.DirEntry, error){}}
+	expanded := make([][]HostPath, len(from))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, p := range from {
+		g.Go(func() (err error) {
+			if expanded[i], err = dirs.expand(ctx, p); err != nil {
+				return fmt.Errorf("search for mail in %q: %w", p, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(expanded...), nil
+}
+
+// sharedDirs reads each directory once, for several that want it.
+type sharedDirs struct {
+	*reader
+	mu    sync.Mutex
+	known map[string]func() ([]fs.DirEntry, error)
+}
+
+func (d *sharedDirs) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
+	d.mu.Lock()
+	read := d.known[name]
+	if read == nil {
+		read = sync.OnceValues(func() ([]fs.DirEntry, error) { return d.reader.readDir(ctx, name) })
+		d.known[name] = read
+	}
+	d.mu.Unlock()
+	return read()
+}
+
 // expand replaces the components of a path that hold a "*" by what is there, at most 64 paths.
-func (r *reader) expand(ctx context.Context, p HostPath) ([]HostPath, error) {
+func (r *sharedDirs) expand(ctx context.Context, p HostPath) ([]HostPath, error) {
 	if !strings.Contains(string(p), "*") {
 		return []HostPath{p}, nil
 	}
@@ -54,9 +96,18 @@ func (r *reader) expand(ctx context.Context, p HostPath) ([]HostPath, error) {
 		}
 		found = next
 	}
+	there := make([]bool, len(found))
+	var wg sync.WaitGroup
+	for i, name := range found {
+		wg.Go(func() {
+			_, err := fs.Lstat(r.fsys, name)
+			there[i] = err == nil || !errors.Is(err, fs.ErrNotExist)
+		})
+	}
+	wg.Wait()
 	var out []HostPath
-	for _, name := range found {
-		if _, err := fs.Lstat(r.fsys, name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	for i, name := range found {
+		if there[i] {
 			out = append(out, fromFS(name))
 		}
 	}

@@ -91,8 +91,19 @@ func (r *reader) lasting(ctx context.Context, err error) bool {
 	return again == nil || errors.Is(again, fs.ErrPermission) || errors.Is(again, fs.ErrNotExist)
 }
 
+// plainFS is a file system on which each look costs a round trip, and which can look at all components of a name at once: ok
+// where none of them is a symbolic link or missing.
+type plainFS interface {
+	Plain(name string) (info fs.FileInfo, ok bool)
+}
+
 // resolve follows the symbolic links in every component of name, a slash path beneath the file system's root.
 func resolve(fsys fs.FS, name string) (string, fs.FileInfo, error) {
+	if f, ok := fsys.(plainFS); ok && name != "." {
+		if info, ok := f.Plain(name); ok {
+			return name, info, nil
+		}
+	}
 	todo := strings.Split(name, "/")
 	done := "."
 	var last fs.FileInfo

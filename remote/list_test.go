@@ -1,0 +1,169 @@
+//go:build !windows
+
+package remote
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func listAll(t *testing.T, h *Host, dir string, paths []string, skip string) (map[string]Listed, error) {
+	t.Helper()
+	got := map[string]Listed{}
+	err := h.List(t.Context(), dir, paths, skip, func(e Listed) error {
+		if _, twice := got[e.Path]; twice {
+			t.Errorf("%q is listed twice", e.Path)
+		}
+		got[e.Path] = e
+		return nil
+	})
+	return got, err
+}
+
+func TestListTellsWhatLstatTells(t *testing.T) {
+	dir, files, _ := fetchTree(t)
+	if err := errors.Join(
+		syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600), os.Chmod(filepath.Join(dir, "sub"), 0o2751),
+		os.Symlink("any\nthing\xff", filepath.Join(dir, "odd link")),
+		os.Mkdir(filepath.Join(dir, "dovemend-aside"), 0o700), os.WriteFile(filepath.Join(dir, "dovemend-aside", "x"), nil, 0o600),
+		os.Chtimes(filepath.Join(dir, "one"), time.Time{}, time.Unix(-2, 750_000_000)),
+	); err != nil {
+		t.Fatal(err)
+	}
+	h := dialReal(t, "")
+	got, err := listAll(t, h, dir, []string{"."}, "dovemend-aside")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel := "."
+		if p != dir {
+			rel = strings.TrimPrefix(p, dir+"/")
+		}
+		if strings.HasPrefix(rel, "dovemend-aside") {
+			return nil
+		}
+		n++
+		want, err := os.Lstat(p)
+		if err != nil {
+			return err
+		}
+		e, ok := got[rel]
+		st := want.Sys().(*syscall.Stat_t)
+		if !ok || e.Type != want.Mode().Type() || e.Mode != want.Mode()&^fs.ModeType || !e.MTime.Equal(want.ModTime()) || e.Inode != st.Ino ||
+			e.Stat != (Stat{int(st.Uid), int(st.Gid)}) || want.Mode().IsRegular() && e.Size != want.Size() || e.Err != nil {
+			t.Errorf("%q: listed %t %+v, is %v %v %d", rel, ok, e, want.Mode(), want.ModTime(), st.Ino)
+		}
+		if want.Mode()&fs.ModeSymlink != 0 {
+			if to, err := os.Readlink(p); err != nil || to != e.Link {
+				t.Errorf("%q leads to %q, told is %q", rel, to, e.Link)
+			}
+		}
+		return nil
+	})
+	if err != nil || n != len(got) || n < len(files) {
+		t.Errorf("%d entries, %d listed, %v", n, len(got), err)
+	}
+	some, err := listAll(t, h, dir, []string{"sub", "one", "missing", "link", "-dash"}, "")
+	if err != nil || len(some) != 12 || some["sub/deep/er/file"].Size != 4 || some["link"].Type != fs.ModeSymlink {
+		t.Errorf("%d entries, %v: %q", len(some), err, slices.Sorted(keys(some)))
+	}
+	if none, err := listAll(t, h, dir, []string{"missing"}, ""); err != nil || len(none) > 0 {
+		t.Errorf("nothing there: %v, %v", none, err)
+	}
+}
+
+func keys(m map[string]Listed) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func TestListNamesDirectoriesThatCannotBeRead(t *testing.T) {
+	dir, err := os.MkdirTemp("", "list") // not t.TempDir, beneath which an ordinary user sees nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "shut"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeHost{shell: []string{"/bin/sh", "-c"}}
+	if os.Getuid() == 0 { // root may read everything
+		f.shell = append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}, f.shell...)
+	}
+	got, err := listAll(t, dial(t, startFake(t, f).config(t)), dir, []string{"."}, "")
+	if err != nil || !errors.Is(got["shut"].Err, fs.ErrPermission) || got["."].Err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestListWithoutItsFind: without GNU find there is no list, and one that breaks off is not asked again.
+func TestListWithoutItsFind(t *testing.T) {
+	dir, _, _ := fetchTree(t)
+	for _, tool := range tarTools[2:] {
+		if _, err := listAll(t, pathHost(t, tool.programs), dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", tool.name, err)
+		}
+	}
+	const probed = "case \"$*\" in */dev/null*) printf c; exit;; esac\n"
+	for name, script := range map[string]string{
+		"a failure":           "printf 'f 600 1 1.5 0 0 7\\0./one\\0\\0'; echo 'find: cannot' >&2; exit 1\n",
+		"half an entry":       "printf 'f 600 1 1.5 0 0 7\\0./one'\n",
+		"a name from outside": "printf 'f 600 1 1.5 0 0 7\\0/etc/passwd\\0\\0'\n",
+		"a negative size":     "printf 'f 600 -1 1.5 0 0 7\\0./one\\0\\0'\n",
+		"few words":           "printf 'f 600 1\\0./one\\0\\0'\n",
+		"no number":           "printf 'f 600 x 1.5 0 0 7\\0./one\\0\\0'\n",
+		"no end":              "exec cat /dev/zero\n",
+		"no NUL":              "while :; do printf 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; done\n",
+	} {
+		h := pathHost(t, map[string]string{"find": probed + script})
+		if !h.bulk.find {
+			t.Fatal("find was not found")
+		}
+		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s, asked again: %v", name, err)
+		}
+	}
+}
+
+func TestListStopsForItsTaker(t *testing.T) {
+	dir, _, _ := fetchTree(t)
+	h := pathHost(t, tarTools[0].programs)
+	mine := errors.New("enough")
+	if err := h.List(t.Context(), dir, []string{"."}, "", func(Listed) error { return mine }); !errors.Is(err, mine) {
+		t.Error(err)
+	}
+	if got, err := listAll(t, h, dir, []string{"."}, ""); err != nil || len(got) < 100 {
+		t.Errorf("afterwards %d, %v", len(got), err)
+	}
+}
+
+func FuzzParseListed(f *testing.F) {
+	f.Add("f 600 1 1.5 0 0 7", "./a", "")
+	f.Add("!d 40755 4096 -2.75 4294967295 -1 18446744073709551615", ".", "x")
+	f.Fuzz(func(t *testing.T, facts, p, to string) {
+		e, err := parseListed(facts, p, to)
+		if err == nil && (e.Size < 0 || e.Path == "" && p != "./" || strings.HasPrefix(e.Path, "./") && !strings.HasPrefix(p, "././")) {
+			t.Errorf("%q %q is %+v", facts, p, e)
+		}
+	})
+}
