@@ -165,7 +165,11 @@ func (f *fetching) left() []int {
 // ends the fetching.
 func (f *fetching) give(i int, r io.Reader) (read, err error) {
 	in := &incoming{r: r, left: f.files[i].Size}
-	if err := f.take(i, in); err != nil && (in.err == nil || !errors.Is(err, in.err)) {
+	var from io.Reader = in
+	if _, ok := r.(io.WriterTo); ok {
+		from = writing{in}
+	}
+	if err := f.take(i, from); err != nil && (in.err == nil || !errors.Is(err, in.err)) {
 		f.cancel(err)
 		return nil, err
 	}
@@ -201,14 +205,12 @@ func (in *incoming) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo lets the buffers of an SFTP file be written as they come.
-func (in *incoming) WriteTo(w io.Writer) (int64, error) {
-	from, ok := in.r.(io.WriterTo)
-	if !ok {
-		return io.Copy(w, struct{ io.Reader }{in})
-	}
+// writing is one whose reader has buffers of its own, which can be written as they come.
+type writing struct{ *incoming }
+
+func (in writing) WriteTo(w io.Writer) (int64, error) {
 	out := &watchedWriter{w: w, left: in.left}
-	n, err := from.WriteTo(out)
+	n, err := in.r.(io.WriterTo).WriteTo(out)
 	switch {
 	case err == nil && n < in.left:
 		in.err = errNotWhole

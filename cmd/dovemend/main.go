@@ -4,11 +4,15 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"dovemend/remote/remotetest/sshhost"
 )
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // what is held at one time is small; half of it again is enough to be cleared away later
+	}
 	sshhost.MaybeChild() // the demo's host starts copies of this program as its mail processes
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }

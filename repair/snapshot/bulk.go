@@ -40,13 +40,15 @@ func (t *taking) inBulk(ctx context.Context, todo []int) ([]int, error) {
 		files[k] = &t.m.Entries[i]
 	}
 	came := make([]bool, len(todo))
+	t.dirs = newDirs(t.dst)
+	defer t.dirs.close()
 	doubtful, notes, err := src.Fetch(ctx, files, func(k int, r io.Reader) error {
 		e := files[k]
 		s, err := t.save(ctx, r, e)
 		if err != nil {
 			return err
 		}
-		if err := t.place(todo[k], s); err != nil {
+		if err := t.placed(todo[k], s); err != nil {
 			return err
 		}
 		came[k] = true
@@ -97,10 +99,16 @@ func (t *taking) settleDoubts(ctx context.Context, todo []int, came []bool, doub
 	return nil
 }
 
-// save writes and hashes one file of a bulk transfer.
-func (t *taking) save(ctx context.Context, r io.Reader, e *Entry) (streamed, error) {
+// save writes and hashes one file of a bulk transfer, in its place at once: what stands there without a line in the journal is
+// not counted as copied.
+func (t *taking) save(ctx context.Context, r io.Reader, e *Entry) (s streamed, err error) {
+	dir, done, err := t.dirs.use(path.Dir(filePath(e)))
+	if err != nil {
+		return s, local(err)
+	}
+	defer done()
 	var told int64
-	s, err := t.write(ctx, r, *e, e.Size, func(n int64) {
+	s, err = t.writeAs(ctx, dir.Root, path.Base(filePath(e)), r, *e, e.Size, func(n int64) {
 		told += n
 		t.rep.Advance(0, n)
 	})
@@ -112,12 +120,17 @@ func (t *taking) save(ctx context.Context, r io.Reader, e *Entry) (streamed, err
 
 // place moves a file that was fetched to its place, and notes that it is there.
 func (t *taking) place(i int, s streamed) error {
+	if err := t.dst.Rename(s.temp, filePath(&t.m.Entries[i])); err != nil {
+		return local(err)
+	}
+	return t.placed(i, s)
+}
+
+// placed notes that a file is in its place.
+func (t *taking) placed(i int, s streamed) error {
 	e := &t.m.Entries[i]
 	e.Torn, e.SHA256, e.Err = false, s.sum, ""
 	t.fetched.Add(1)
-	if err := t.dst.Rename(s.temp, filePath(e)); err != nil {
-		return local(err)
-	}
 	if err := t.journal.add(e); err != nil {
 		return err
 	}

@@ -190,9 +190,16 @@ func (c *copier) stream(ctx context.Context, e Entry, limit int64, tell func(int
 }
 
 // write writes at most limit bytes of what is read to a new file in incoming/ and hashes them.
-func (c *copier) write(ctx context.Context, in io.Reader, e Entry, limit int64, tell func(int64)) (s streamed, err error) {
-	s.temp = path.Join(incomingDir, strconv.FormatInt(c.tempName.Add(1), 10))
-	out, err := c.dst.OpenFile(s.temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func (c *copier) write(ctx context.Context, in io.Reader, e Entry, limit int64, tell func(int64)) (streamed, error) {
+	temp := path.Join(incomingDir, strconv.FormatInt(c.tempName.Add(1), 10))
+	s, err := c.writeAs(ctx, c.dst, temp, in, e, limit, tell)
+	s.temp = temp
+	return s, err
+}
+
+// writeAs writes at most limit bytes of what is read to a new file and hashes them. After an error the file is gone.
+func (c *copier) writeAs(ctx context.Context, dir *os.Root, name string, in io.Reader, e Entry, limit int64, tell func(int64)) (s streamed, err error) {
+	out, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return s, local(err)
 	}
@@ -209,13 +216,13 @@ func (c *copier) write(ctx context.Context, in io.Reader, e Entry, limit int64, 
 		s.more, err = true, nil
 	}
 	if err != nil {
-		c.dst.Remove(s.temp)
+		dir.Remove(name)
 		return s, err
 	}
 	s.n, s.sum = sink.n, hexSum(sink.hash)
 	if !e.MTime.IsZero() {
 		// The manifest has the time in any case; some file systems cannot hold each one.
-		_ = c.dst.Chtimes(s.temp, e.MTime, e.MTime)
+		_ = dir.Chtimes(name, e.MTime, e.MTime)
 	}
 	return s, nil
 }

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// linkAcross makes a hard link in one root of a file in another. The names were checked by the caller; no symbolic links
+// linkAcross makes a hard link in one directory of a file in another. The names were checked by the caller; no symbolic links
 // are ever made in a snapshot.
-func linkAcross(from *os.Root, old string, to *os.Root, name string) error {
-	return os.Link(filepath.Join(from.Name(), filepath.FromSlash(old)), filepath.Join(to.Name(), filepath.FromSlash(name)))
+func linkAcross(from *heldDir, old string, to *heldDir, name string) error {
+	return os.Link(filepath.Join(from.path, old), filepath.Join(to.path, name))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 
@@ -63,6 +64,9 @@ func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) erro
 	}
 	sure = append(sure, equal...)
 	linked := make([]bool, len(t.m.Entries))
+	there, here := newDirs(prev.root), newDirs(t.dst)
+	defer there.close()
+	defer here.close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, i := range sure {
@@ -71,7 +75,7 @@ func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) erro
 				return err
 			}
 			p := old[i]
-			ok, err := t.linkOne(ctx, prev, &p, filePath(&t.m.Entries[i]))
+			ok, err := t.linkOne(ctx, prev, there, here, &p, filePath(&t.m.Entries[i]))
 			linked[i] = ok
 			return err
 		})
@@ -97,13 +101,23 @@ func settledBefore(e *Entry, t time.Time) bool {
 
 // linkOne links a file of the previous snapshot, or copies it where links cannot be made. It reports false where the old
 // copy is not what its manifest says.
-func (t *taking) linkOne(ctx context.Context, prev *Snapshot, p *Entry, name string) (bool, error) {
+func (t *taking) linkOne(ctx context.Context, prev *Snapshot, there, here *dirs, p *Entry, name string) (bool, error) {
 	old := filePath(p)
-	info, err := prev.root.Lstat(old)
+	from, done, err := there.use(path.Dir(old))
+	if err != nil {
+		return false, nil
+	}
+	defer done()
+	info, err := from.Lstat(path.Base(old))
 	if err != nil || !info.Mode().IsRegular() || info.Size() != p.Size {
 		return false, nil
 	}
-	if linkAcross(prev.root, old, t.dst, name) == nil {
+	to, done, err := here.use(path.Dir(name))
+	if err != nil {
+		return false, local(err)
+	}
+	defer done()
+	if linkAcross(from, path.Base(old), to, path.Base(name)) == nil {
 		return true, nil
 	}
 	// Another file system, or too many links: copy. The bytes count only if they are what was hashed.

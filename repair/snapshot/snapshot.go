@@ -8,7 +8,7 @@
 //	files/          the tree, by host names (as far as the local file system can hold them; see [Entry].Local)
 //	before/N/       bytes that a later look found changed or gone: earlier states are evidence too
 //	partial.jsonl   while copying: the files that are done
-//	incoming/       while copying: files not yet complete
+//	incoming/       while copying: files not yet complete, but for those of a bulk transfer
 //
 // No file in files/ is ever written to once it is there: it may be a hard link that older snapshots share. The host is
 // not trusted: its names cannot lead out of the directory, its sizes are bounds and never amounts to wait for, and no

@@ -34,6 +34,7 @@ type taking struct {
 	names   *naming
 	journal *journal
 	prove   *proof
+	dirs    *dirs          // during a bulk transfer
 	older   map[int]before // earlier states, by position, of files that seem to have grown
 	synced  []string       // files to bring to the disk
 	stats   Stats
