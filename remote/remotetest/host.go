@@ -2,7 +2,7 @@
 // ([Embedded]), the real OpenSSH, and the real OpenSSH with the real Dovecot ([Real]). A host is on loopback and in temporary
 // directories only, carries canaries that fail the test when touched, and ends with the test, however that ends.
 //
-// DOVEMEND_TEST_REQUIRE=sshd,dovecot,mbsync,imapfilter makes a test fail that would be skipped because one of them is not installed.
+// DOVEMEND_TEST_REQUIRE=sshd,dovecot,mbsync,imapfilter,rsync makes a test fail that would be skipped because one of them is not installed.
 package remotetest
 
 import (
