@@ -8,7 +8,7 @@ import (
 
 // inFlight bounds the files worked on at one time by the verbs for many: enough to fill a line of 100 ms, and few
 // enough for every server's queue. Each file costs two requests, one after the other.
-const inFlight = 512
+const inFlight = 1024
 
 // GuardEach is [Root.Guard] for many paths, over a slow line in seconds. report is called once for each, in any order
 // but never twice at a time. What is known of directories serves for up to a second; each file is looked at by itself.

@@ -252,6 +252,7 @@ type batches struct {
 	weight  func(i int) int64
 	left    int64
 	streams int64
+	least   int64
 }
 
 const (
@@ -262,7 +263,7 @@ const (
 )
 
 func newBatches(order []int, files []Wanted, streams int) *batches {
-	b := &batches{order: order, streams: int64(max(streams, 1)), weight: func(i int) int64 {
+	b := &batches{order: order, streams: int64(max(streams, 1)), least: leastBatch, weight: func(i int) int64 {
 		return min(files[i].Size, 1<<40) + fileWeight // a host can tell any size
 	}}
 	for _, i := range order {
@@ -270,6 +271,9 @@ func newBatches(order []int, files []Wanted, streams int) *batches {
 	}
 	return b
 }
+
+// even makes all portions as large as it takes for one to each stream.
+func (b *batches) even() { b.least = b.left/b.streams + fileWeight }
 
 // back takes files back that were not fetched.
 func (b *batches) back(part []int) {
@@ -285,7 +289,7 @@ func (b *batches) back(part []int) {
 func (b *batches) next(most int64) []int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	limit := min(max(b.left/(2*b.streams), leastBatch), most)
+	limit := max(min(b.left/(2*b.streams), most), b.least)
 	n, sum := 0, int64(0)
 	for n < len(b.order) && n < batchFiles && (n == 0 || sum+b.weight(b.order[n]) <= limit) {
 		sum += b.weight(b.order[n])

@@ -18,11 +18,12 @@ import (
 
 // bulkFacts is what the host has for work on many files, as found at login, and what turned out to be of no use.
 type bulkFacts struct {
-	tar    string // "gnu", "bsd", "busybox", or ""
-	find   bool   // find knows -printf (GNU)
-	pack   string // "zstd", "gzip" or ""
-	noTar  atomic.Bool
-	noFind atomic.Bool
+	tar       string // "gnu", "bsd", "busybox", or ""
+	find      bool   // find knows -printf (GNU)
+	pack      string // "zstd", "gzip" or ""
+	slowStart bool   // a command takes long to begin
+	noTar     atomic.Bool
+	noFind    atomic.Bool
 }
 
 func (b *bulkFacts) tarTool() string {
@@ -58,7 +59,13 @@ func (f *fetching) tar(links []*link) {
 		}
 	}
 	streams := streamsPerLink * len(links)
+	if f.host.bulk.slowStart {
+		streams = len(links)
+	}
 	b := newBatches(order, f.files, streams)
+	if f.host.bulk.slowStart {
+		b.even() // each command is dear
+	}
 	gauge := newGauge(f.host.cfg.Compress, f.host.bulk.pack)
 	var wg sync.WaitGroup
 	for s := range streams {

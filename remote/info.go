@@ -18,6 +18,10 @@ import (
 // probeTimeout bounds the one look at what the host offers; a login shell that asks something would never end.
 const probeTimeout = 30 * time.Second
 
+// slowStart is how long the first command may take before a command on the host counts as dear: there are login shells whose start files
+// run for a second.
+const slowStart = 800 * time.Millisecond
+
 // probeScript prints one name=value per line. Every part may be missing on a jailed account.
 var probeScript = `echo "uid=$(id -u 2>/dev/null)"
 echo "gid=$(id -g 2>/dev/null)"
@@ -49,7 +53,9 @@ func (h *Host) probe(ctx context.Context) error {
 
 	// The shell is looked at before SFTP is opened: some hosts allow a connection only one session at a time.
 	shellCtx, cancel := context.WithTimeout(ctx, probeTimeout)
+	began := time.Now()
 	out, err := l.run(shellCtx, probeScript, nil)
+	h.bulk.slowStart = time.Since(began) > slowStart
 	timedOut := shellCtx.Err() != nil
 	cancel()
 	var exit *ExitError
