@@ -100,6 +100,8 @@ func (a *login) settle(partials int) {
 func (a *login) done() {
 	switch at := a.current; {
 	case at == nil:
+	case at.key != nil && strings.HasPrefix(at.key.Type(), "sk-"):
+		a.creds.setTouch()
 	case at.secret != "" && len(at.typed) == 0:
 		a.creds.setSecret(a.hop.addr(), at.secret)
 	case at.secret == "" && len(at.typed) == 1: // the one hidden question was for the password

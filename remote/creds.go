@@ -14,11 +14,25 @@ type creds struct {
 	refused  map[string]bool       // hop and fingerprint
 	secrets  map[string]string     // hop to the password it accepted
 	used     bool                  // Config.Password was called
+	touch    bool                  // the key that was accepted wants a person's touch each time
 	accepted acceptedKeys
 }
 
 func newCreds() *creds {
 	return &creds{signers: map[string]ssh.Signer{}, refused: map[string]bool{}, secrets: map[string]string{}}
+}
+
+func (c *creds) setTouch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch = true
+}
+
+// wantsTouch says whether each login has a person touch a security key.
+func (c *creds) wantsTouch() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.touch
 }
 
 func (c *creds) unlocked(file string) ssh.Signer {

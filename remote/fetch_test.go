@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // pathHost is a host whose commands find only these programs: a name, to the file it leads to or the script it is.
@@ -460,5 +462,25 @@ func TestLanesAreClosedAndMadeAgain(t *testing.T) {
 		h.lanes.mu.Lock()
 		h.lanes.closeAll()
 		h.lanes.mu.Unlock()
+	}
+}
+
+// touchKey is the public half of a security key.
+type touchKey struct{ ssh.PublicKey }
+
+func (touchKey) Type() string { return "sk-ssh-ed25519@openssh.com" }
+
+func TestSecurityKeyIsNotTouchedForFurtherConnections(t *testing.T) {
+	h := pathHost(t, tarTools[0].programs, func(*fakeHost, *Config) {})
+	h.rtt = time.Second
+	if n := h.wantedLanes(); n != farConnections {
+		t.Errorf("%d connections far away", n)
+	}
+	a := &login{creds: h.creds, hop: &h.route[0], current: &attempt{key: touchKey{newKey(t).PublicKey()}}}
+	if a.done(); h.wantedLanes() != 1 {
+		t.Errorf("%d connections with a security key", h.wantedLanes())
+	}
+	if h.cfg.Connections = 3; h.wantedLanes() != 3 {
+		t.Error("what was asked for does not count")
 	}
 }

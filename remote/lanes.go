@@ -40,6 +40,8 @@ func (h *Host) wantedLanes() int {
 	switch n := h.cfg.Connections; {
 	case n > 0:
 		return min(n, MaxConnections)
+	case h.creds.wantsTouch(): // nobody is to be asked to touch a key four times
+		return 1
 	case rtt < near:
 		return nearConnections
 	}
