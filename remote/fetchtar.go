@@ -308,7 +308,6 @@ type gauge struct {
 	tool   string
 	fixed  bool
 	pack   bool
-	tried  bool
 	plain  rate
 	packed rate
 }

@@ -94,14 +94,14 @@ func TestInterruptedWhileCopying(t *testing.T) {
 	var read sync.Map // the files that were read from
 	release := make(chan struct{})
 	letGo := sync.OnceFunc(func() { close(release) })
-	d := newBadDay(t, "sdbox", 30, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(op, path string) error {
+	d := newBadDay(t, "sdbox", 300, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(op, path string) error {
 		if op != "read" || !hold.Load() {
 			return nil
 		}
 		read.Store(path, true)
 		n := 0
 		read.Range(func(_, _ any) bool { n++; return true })
-		if n > 25 { // more than are on their way at a time: the first ones are copied
+		if n > 250 { // more than are on their way at a time: the first ones are copied
 			held.Store(true)
 			<-release
 		}
@@ -110,7 +110,7 @@ func TestInterruptedWhileCopying(t *testing.T) {
 	t.Cleanup(letGo)
 	before := d.tree()
 	hold.Store(true)
-	o := d.interrupted(d.process("repair", clearIt...), func(string) bool { return held.Load() }, nil)
+	o := d.interrupted(d.process("repair", append([]string{"--engine", "sftp", "--connections", "1"}, clearIt...)...), func(string) bool { return held.Load() }, nil)
 	hold.Store(false)
 	letGo()
 	o.check(t, 130, "interrupted; nothing on the host was changed", "next: the same command again; what was copied is not copied twice")

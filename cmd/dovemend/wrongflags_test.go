@@ -12,6 +12,7 @@ var wrongValues = map[string]string{
 	"host": "", "identity": "/no/such/file", "jump": "", "known-hosts": "/no/such/folder/file", "ssh-config": "/no/such/file",
 	"ssh-password-command": "", "account": "nobody", "mail-root": "mail/x", "mailbox": "", "imap": "mail.example.org", "imap-tls": "ssl",
 	"imap-user": "", "imap-password-command": "", "imap-ca": "/no/such/file", "preauth": "maybe", "state-dir": "runs",
+	"engine": "rsync", "connections": "0", "compress": "gzip",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
 	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
 }
