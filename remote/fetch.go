@@ -36,7 +36,7 @@ type Wanted struct {
 
 // Fetched says how [Host.Fetch] went.
 type Fetched struct {
-	Engine      Engine // that brought the most
+	Engine      Engine // that it was begun with
 	Connections int    // in use when it began
 	Compressed  int64  // bytes of files that came compressed
 	// Doubtful are files whose bytes the host's tar may have made up: it reported an error in a stream that held them, and
@@ -84,6 +84,9 @@ func (h *Host) Fetch(ctx context.Context, dir string, files []Wanted, take func(
 	defer release()
 	f.out.Connections = len(links)
 	f.out.Engine = h.engine(len(files))
+	if h.cfg.Engine == EngineTar && f.out.Engine != EngineTar {
+		f.out.Notes = append(f.out.Notes, "the host has no tar that can be used for copying; the files are read over SFTP instead")
+	}
 	if f.out.Engine == EngineTar {
 		f.tar(links)
 	}
@@ -110,8 +113,8 @@ const (
 // engine chooses how n files are fetched.
 func (h *Host) engine(n int) Engine {
 	switch {
-	case h.cfg.Engine == EngineSFTP || h.bulk.tarTool() == "":
-		return EngineSFTP
+	case h.cfg.Engine == EngineSFTP || h.bulk.tarTool() == "" || h.Info().HashTool == "":
+		return EngineSFTP // without hashes nothing could tell what a tar has made up
 	case h.cfg.Engine == "" && n <= fewFiles:
 		return EngineSFTP
 	}
@@ -136,16 +139,17 @@ type fetching struct {
 
 // much says whether further connections pay.
 func (f *fetching) much() bool {
-	if len(f.files) >= muchFiles {
-		return true
-	}
 	var bytes int64
 	for i := range f.files {
-		if bytes += f.files[i].Size; bytes >= muchBytes || bytes < 0 {
+		if bytes += f.files[i].Size; much(i+1, bytes) {
 			return true
 		}
 	}
 	return false
+}
+
+func much(files int, bytes int64) bool {
+	return files >= muchFiles || bytes >= muchBytes || bytes < 0 // a host can tell sizes that no sum can hold
 }
 
 // left gives the files that were not fetched yet.

@@ -47,8 +47,12 @@ var packCommands = map[string]string{"zstd": "zstd -1 -q -c", "gzip": "gzip -1 -
 // streamsPerLink is how many tars run on one connection: while one of them starts or ends, the other fills the line.
 const streamsPerLink = 2
 
-// errTar: what the host's tar sends is not to be used.
-var errTar = errors.New("the host's tar is of no use")
+// tarError says why what the host's tar sends is not to be used. It is safe to print.
+type tarError struct{ why string }
+
+func (e *tarError) Error() string { return e.why }
+
+func badTar(format string, args ...any) error { return &tarError{fmt.Sprintf(format, args...)} }
 
 // tar fetches with the host's tar what it can.
 func (f *fetching) tar(links []*link) {
@@ -100,8 +104,9 @@ func (f *fetching) batch(l *link, part []int, b *batches, g *gauge) bool {
 		f.out.Compressed += t.bytes
 	}
 	var exit *ExitError
+	var bad *tarError
 	if err == nil && len(t.given) == 0 && t.passed == 0 {
-		err = fmt.Errorf("%w: it sent nothing", errTar)
+		err = badTar("it sent nothing")
 	}
 	switch {
 	case err == nil:
@@ -121,7 +126,7 @@ func (f *fetching) batch(l *link, part []int, b *batches, g *gauge) bool {
 			f.answered(part)
 			return true
 		}
-	case errors.Is(err, errTar):
+	case errors.As(err, &bad):
 		f.out.Doubtful = append(f.out.Doubtful, t.given...)
 	default: // no further session on this connection
 		f.host.log.Info("a further command is refused", "reason", err)
@@ -131,7 +136,7 @@ func (f *fetching) batch(l *link, part []int, b *batches, g *gauge) bool {
 	if !f.tarOver {
 		f.tarOver = true
 		f.host.bulk.noTar.Store(true)
-		f.out.Notes = append(f.out.Notes, "the host's tar cannot be used ("+Safe(err.Error())+"); files are read over SFTP")
+		f.out.Notes = append(f.out.Notes, "the host's tar cannot be used ("+Safe(err.Error())+"); the files are read over SFTP instead")
 	}
 	return false
 }
@@ -184,8 +189,7 @@ func (t *tarStream) run(l *link) error {
 	err = c.end(c.wait())
 	quiet.Wait()
 	if err == nil && t.packed != "" {
-		_, status, _ := strings.Cut(string(errs.bytes()), said)
-		if status, _, _ = strings.Cut(status, "\n"); status != "0" {
+		if text := string(errs.bytes()); !strings.HasSuffix(text, "\n"+said+"0\n") { // the last line: a file's name may hold the same
 			err = &ExitError{Status: 2, Stderr: c.stderrText()}
 		}
 	}
@@ -232,7 +236,7 @@ func (t *tarStream) read(from io.Reader) error {
 			// What follows the end is padding; reading it lets the command end.
 			n, err := io.Copy(io.Discard, io.LimitReader(in, mostPadding))
 			if n == mostPadding {
-				return fmt.Errorf("%w: it goes on after its end", errTar)
+				return badTar("it goes on after its end")
 			}
 			return t.broken(err)
 		case err != nil:
@@ -244,12 +248,12 @@ func (t *tarStream) read(from io.Reader) error {
 		}
 		i, ok := asked[name]
 		if !ok {
-			return fmt.Errorf("%w: it sent %.100q, which was not asked for", errTar, head.Name)
+			return badTar("it sent %.100q, which was not asked for", head.Name)
 		}
 		delete(asked, t.files[i].Name)
 		if head.Typeflag != tar.TypeReg || head.Size != t.files[i].Size {
 			if head.Size > t.files[i].Size+mostGrowth {
-				return fmt.Errorf("%w: it sends %d bytes of a file of %d", errTar, head.Size, t.files[i].Size)
+				return badTar("it sends %d bytes of a file of %d", head.Size, t.files[i].Size)
 			}
 			t.passed++
 			continue // it is another file now, or another kind of thing; the caller looks again
@@ -280,7 +284,7 @@ func (t *tarStream) broken(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return nil // it ended early: the exit status says more
 	}
-	return fmt.Errorf("%w: %s", errTar, Safe(err.Error()))
+	return badTar("%s", Safe(err.Error()))
 }
 
 // unpack decodes a compressed stream. done is to be called when it is read.
@@ -289,13 +293,16 @@ func (t *tarStream) unpack(from io.Reader) (in io.Reader, done func(), err error
 	case "zstd":
 		z, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(16<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %s", errTar, Safe(err.Error()))
+			return nil, nil, badTar("%s", Safe(err.Error()))
 		}
 		return z, z.Close, nil
 	case "gzip":
 		z, err := gzip.NewReader(from)
-		if err != nil {
+		if err != nil && t.broken(err) != nil {
 			return nil, nil, t.broken(err)
+		}
+		if err != nil { // it ended before it began
+			return strings.NewReader(""), func() {}, nil
 		}
 		return z, func() {}, nil
 	}

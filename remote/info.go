@@ -22,6 +22,9 @@ const probeTimeout = 30 * time.Second
 // run for a second.
 const slowStart = 800 * time.Millisecond
 
+// firstCommand is how many round trips opening a session and running a command in it take.
+const firstCommand = 4
+
 // probeScript prints one name=value per line. Every part may be missing on a jailed account.
 var probeScript = `echo "uid=$(id -u 2>/dev/null)"
 echo "gid=$(id -g 2>/dev/null)"
@@ -55,7 +58,7 @@ func (h *Host) probe(ctx context.Context) error {
 	shellCtx, cancel := context.WithTimeout(ctx, probeTimeout)
 	began := time.Now()
 	out, err := l.run(shellCtx, probeScript, nil)
-	h.bulk.slowStart = time.Since(began) > slowStart
+	took := time.Since(began)
 	timedOut := shellCtx.Err() != nil
 	cancel()
 	var exit *ExitError
@@ -82,6 +85,7 @@ func (h *Host) probe(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	h.info, h.rtt = info, time.Since(asked)
+	h.bulk.slowStart = took-firstCommand*h.rtt > slowStart
 	h.mu.Unlock()
 	h.log.Info("logged in", "addr", info.Addr, "user", info.User, "shell", info.Shell, "os", info.OS, "hash", info.HashTool, "tar", h.bulk.tar, "compress", h.bulk.pack, "round_trip", h.rtt.Round(100*time.Microsecond))
 	return nil

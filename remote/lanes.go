@@ -48,9 +48,13 @@ func (h *Host) wantedLanes() int {
 	return farConnections
 }
 
-// Prepare begins to make the connections that [Host.Fetch] will use, for a caller who knows that there will be much to
-// fetch. It returns at once.
-func (h *Host) Prepare(ctx context.Context) { h.dialLanes(ctx) }
+// Prepare is told how much there will be to fetch, as far as is known. From where it is worth it, it begins to make the connections
+// that [Host.Fetch] will use. It returns at once.
+func (h *Host) Prepare(ctx context.Context, files int, bytes int64) {
+	if much(files, bytes) {
+		h.dialLanes(ctx)
+	}
+}
 
 // dialLanes begins to make further connections, where none are there, and gives a channel that is closed when that has ended.
 func (h *Host) dialLanes(ctx context.Context) <-chan struct{} {
@@ -95,14 +99,14 @@ func (h *Host) dialLanes(ctx context.Context) <-chan struct{} {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.ready == ready && s.users == 0 {
-			s.rest(h)
+			s.rest()
 		}
 	}()
 	return ready
 }
 
 // rest closes the connections in a while, unless they are used again. s.mu is held.
-func (s *lanes) rest(h *Host) {
+func (s *lanes) rest() {
 	if s.idle != nil {
 		s.idle.Stop()
 	}
@@ -138,7 +142,7 @@ func (h *Host) useLanes(ctx context.Context) ([]*link, func(), error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.users--; s.users == 0 {
-			s.rest(h)
+			s.rest()
 		}
 	}
 	select {

@@ -27,7 +27,8 @@ type Listed struct {
 	Err   error  // a directory that cannot be read
 }
 
-// ErrListAgain: the host's list broke off; what was given of it does not count, and [Host.List] will not serve on this host.
+// ErrListAgain: the host's list broke off, and what was given of it does not count. Unless the connection was lost, [Host.List] will
+// not serve on this host.
 var ErrListAgain = errors.New("the host's list broke off")
 
 // findFormat is for GNU find's -printf: type, mode, size, modification time, owner, group and inode, a word each, then path and
@@ -82,9 +83,11 @@ func (h *Host) List(ctx context.Context, dir string, paths []string, skip string
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	h.bulk.noFind.Store(true)
-	h.log.Info("the host's find does not serve; directories are listed over SFTP", "reason", err)
-	return fmt.Errorf("%w: %s", ErrListAgain, Safe(err.Error()))
+	if !errors.Is(err, ErrDisconnected) {
+		h.bulk.noFind.Store(true)
+		h.log.Info("the host's find does not serve; directories are listed over SFTP", "reason", err)
+	}
+	return fmt.Errorf("%w: %w", ErrListAgain, err)
 }
 
 // dotted makes a relative path one that no command takes for an option.

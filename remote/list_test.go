@@ -157,6 +157,24 @@ func TestListStopsForItsTaker(t *testing.T) {
 	}
 }
 
+// TestListBrokenOffByALostConnectionIsAskedAgain: that says nothing of the host's find.
+func TestListBrokenOffByALostConnectionIsAskedAgain(t *testing.T) {
+	dir, _, _ := fetchTree(t)
+	var f *fakeHost
+	h := pathHost(t, tarTools[0].programs, func(fake *fakeHost, _ *Config) { f = fake })
+	err := h.List(t.Context(), dir, []string{"."}, "", func(Listed) error {
+		f.cut()
+		waitFor(t, func() bool { _, err := h.current(); return err != nil })
+		return nil
+	})
+	if err != nil && (!errors.Is(err, ErrListAgain) || !errors.Is(err, ErrDisconnected)) {
+		t.Errorf("cut off: %v", err)
+	}
+	if got, err := listAll(t, h, dir, []string{"."}, ""); err != nil || len(got) < 300 {
+		t.Errorf("asked again: %d entries, %v", len(got), err)
+	}
+}
+
 func FuzzParseListed(f *testing.F) {
 	f.Add("f 600 1 1.5 0 0 7", "./a", "")
 	f.Add("!d 40755 4096 -2.75 4294967295 -1 18446744073709551615", ".", "x")

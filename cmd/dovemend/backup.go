@@ -116,7 +116,7 @@ func (k *call) reportBackup(doc *backupDocument, m copied) error {
 	if d.Linked > 0 {
 		k.say("Of these %s were unchanged since the last copy and not downloaded again; %s came over the line.", ui.Count(d.Linked, "file"), ui.Bytes(d.Down))
 	}
-	k.say("Checked against the host: %s.", verifiedText(d.Verified))
+	k.say("Checked against the host: %s.", verifiedText(d))
 	k.say("Run %s, in %s", doc.Run, doc.Folder)
 	for _, f := range d.Torn {
 		k.say("changed all the while: %s", ui.Safe(f))
@@ -154,14 +154,17 @@ func describeSnapshot(c copied) *snapshotDocument {
 	return d
 }
 
-func verifiedText(how string) string {
-	switch how {
+func verifiedText(d *snapshotDocument) string {
+	switch d.Verified {
 	case "hash":
+		if d.Linked > 0 {
+			return "what was copied by its SHA-256, computed on both sides; what the last copy had unchanged by size, time and place on the disk"
+		}
 		return "every file by its SHA-256, computed on both sides"
 	case "reread":
 		return "every file read a second time and compared"
 	case "listing":
 		return "by a second listing; the host cannot compute hashes (--verify full reads everything again)"
 	}
-	return how
+	return d.Verified
 }

@@ -74,7 +74,7 @@ func (k *call) afterCheck(doc *checkDocument, found *repair.Checked) string {
 	for _, m := range k.opts.Mailboxes {
 		args = append(args, "--mailbox", m)
 	}
-	return ui.Command(append(append(args, "--remedy", "auto"), k.stateArgs()...)...) + ", which plans the repair and changes nothing without --apply"
+	return ui.Command(append(append(args, "--remedy", "auto"), k.placeArgs()...)...) + ", which plans the repair and changes nothing without --apply"
 }
 
 // lookAt examines a copy: one that is there, or one made now.

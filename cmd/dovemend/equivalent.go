@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,8 +85,10 @@ func (k *call) imapArgs() []string {
 	return args
 }
 
-// placeArgs gives the flags about this machine: how a copy is checked, and where runs are kept.
-func (k *call) placeArgs() []string { return append(k.asGiven("verify"), k.stateArgs()...) }
+// placeArgs gives the flags about the copy: how it is made and checked, and where runs are kept.
+func (k *call) placeArgs() []string {
+	return append(k.asGiven("verify", "engine", "connections", "compress"), k.stateArgs()...)
+}
 
 // stateArgs names the folder of the runs where it is not the one that is taken without a flag.
 func (k *call) stateArgs() []string {
@@ -100,7 +103,7 @@ func (k *call) asGiven(names ...string) []string {
 	var args []string
 	for _, name := range names {
 		if k.IsSet(name) {
-			args = append(args, "--"+name, k.String(name))
+			args = append(args, "--"+name, fmt.Sprint(k.Value(name)))
 		}
 	}
 	return args

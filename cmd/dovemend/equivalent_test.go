@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dovemend/cmd/internal/ui"
+	"dovemend/remote"
 	"dovemend/repair"
 )
 
@@ -40,5 +41,19 @@ func TestHintsAreCompletedOnce(t *testing.T) {
 	code, _, errs := runFake(t, f, "repair", "--host", "h", "--remedy", "drop-cache", "--apply", "--state-dir", state)
 	if code != exitMissing || strings.Count(errs, "--state-dir") != 1 {
 		t.Errorf("code %d\n%s", code, errs)
+	}
+}
+
+// TestNextCommandCopiesInTheSameWay: who had to say how files are to be copied has to say it in the next command too.
+func TestNextCommandCopiesInTheSameWay(t *testing.T) {
+	f := newFake()
+	_, out, errs := runFake(t, f, "check", "--host", "h", "--engine", "sftp", "--connections", "2", "--compress", "off", "--verify", "full")
+	for _, part := range []string{"--engine sftp", "--connections 2", "--compress off", "--verify full"} {
+		if !strings.Contains(out+errs, part) {
+			t.Errorf("no %q in\n%s%s", part, out, errs)
+		}
+	}
+	if o := f.options.Remote; o.Engine != remote.EngineSFTP || o.Connections != 2 || o.Compress != remote.CompressOff {
+		t.Errorf("the flags came as %+v", o)
 	}
 }

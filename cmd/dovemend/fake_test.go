@@ -155,7 +155,7 @@ func (j *fakeJob) Snapshot(ctx context.Context) (copied, error) {
 
 func (j *fakeJob) Examine(context.Context) (*repair.Checked, error) {
 	return &repair.Checked{Mailboxes: []repair.Diagnosis{{Mailbox: j.accounts[0].Mailboxes[0], Messages: 45,
-		Findings: []repair.Finding{{Severity: "broken", File: "mailboxes/INBOX/dbox-Mails/dovecot.index.cache", Offset: -1, Text: "is damaged\x1b[2J"}}}}}, (*fake)(j).do("examine")
+		Findings: []repair.Finding{{Severity: "broken", File: "mailboxes/INBOX/dbox-Mails/dovecot.index.cache", Offset: -1, Text: "is damaged\x1b[2J", Cure: "drop-cache"}}}}}, (*fake)(j).do("examine")
 }
 
 func (j *fakeJob) Offers(context.Context) ([]repair.Offer, error) {

@@ -115,7 +115,7 @@ func (w *wizard) copy(r job) error {
 	w.progress.Done()
 	w.doc.Snapshot = describeSnapshot(m)
 	d := w.doc.Snapshot
-	w.tell("\nCopied %s, %s; checked: %s.", ui.Count(d.Files, "file"), ui.Bytes(d.Bytes), verifiedText(d.Verified))
+	w.tell("\nCopied %s, %s; checked: %s.", ui.Count(d.Files, "file"), ui.Bytes(d.Bytes), verifiedText(d))
 	w.tell("The copy is in %s", r.Folder())
 	for _, f := range d.Torn {
 		w.tell("changed while it was copied: %s", ui.Safe(f))

@@ -16,7 +16,7 @@ import (
 	"dovemend/remote/remotetest/realhost"
 )
 
-// link is a way to a host.
+// way is how a host is reached.
 type way struct {
 	name  string
 	delay time.Duration // one way

@@ -5,7 +5,6 @@ package performance
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -16,7 +15,6 @@ type operation struct {
 	name     string
 	title    string
 	only     string // a corpus
-	way      string
 	sftpOnly bool
 	jobs     func(to target) []job
 	after    func(to target)
@@ -28,27 +26,19 @@ var operations = []operation{
 			to.backup("dovemend", ""),
 			to.rsync("rsync -a", "", ""),
 			to.rsync("rsync -a, aes128-gcm", gcm, ""),
-			to.tarPipe("ssh tar", "", "", ""),
-			to.tarPipe("ssh tar, aes128-gcm", gcm, "", ""),
+			to.tarPipe("ssh tar", ""),
+			to.tarPipe("ssh tar, aes128-gcm", gcm),
 			to.backup("dovemend --engine sftp", "--engine sftp"),
 		}
 	}},
 	{name: "unchanged", title: "second copy, nothing changed", jobs: again(nil)},
 	{name: "changed", title: "second copy, one file of a hundred changed", jobs: again(touch), after: untouch},
-	{name: "sftponly", title: "first copy from a host that gives SFTP only, beside rsync on one with a shell", only: "maildir", sftpOnly: true, jobs: func(to target) []job {
+	{name: "sftponly", title: "first copy from a host that gives SFTP only", only: "maildir", sftpOnly: true, jobs: func(to target) []job {
 		return []job{to.backup("dovemend", "")}
 	}},
 	{name: "slow", title: "part of the first copy, by programs that pay for each file", only: "maildir", jobs: func(to target) []job {
 		from, n := part(to)
-		var jobs []job
-		if installed("rclone") {
-			jobs = append(jobs, to.rclone("rclone, 64 transfers", from, n))
-		}
-		jobs = append(jobs, to.scp("scp -r", from, n))
-		if installed("lftp") {
-			jobs = append(jobs, to.lftp("lftp mirror, 16 parallel", from, n))
-		}
-		return jobs
+		return []job{to.rclone("rclone, 64 transfers", from, n), to.scp("scp -r", from, n), to.lftp("lftp mirror, 16 parallel", from, n)}
 	}},
 }
 
@@ -89,8 +79,11 @@ func touch(to target) error {
 	slices.Sort(names)
 	for i := 0; i < len(names); i += 100 {
 		b, err := os.ReadFile(names[i])
-		if err != nil || len(b) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(b) == 0 {
+			continue
 		}
 		touched[names[i]] = slices.Clone(b)
 		b[len(b)/2] ^= 1
@@ -121,9 +114,4 @@ func part(to target) (string, int) {
 		return dir, 1
 	}
 	return dir, len(list)
-}
-
-func installed(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
 }

@@ -13,12 +13,11 @@ type job struct {
 	program string // as the table names it
 	script  string
 	tree    string       // where its copy is afterwards; "" where nothing is to be compared
-	check   func() error // in the place of comparing a tree
 	before  func() error // not measured
 	files   int          // of how many files, where it is not all of them
 }
 
-// pair is what a server is reached with.
+// target is a server, the way to it, and where copies go.
 type target struct {
 	*server
 	way  string
@@ -55,9 +54,9 @@ func (t target) rsync(name, cipher, more string) job {
 	return job{program: name, tree: to, script: fmt.Sprintf("rsync -a %s -e '%s' %s:%s/ %s/", more, t.ssh(cipher), t.login(), t.root, to)}
 }
 
-func (t target) tarPipe(name, cipher, pack, unpack string) job {
+func (t target) tarPipe(name, cipher string) job {
 	to := t.folder(name)
-	return job{program: name, tree: to, script: fmt.Sprintf("mkdir %s && %s %s 'cd %s && tar -cf - .%s' | %star -xf - -C %[1]s", to, t.ssh(cipher), t.login(), t.root, pack, unpack)}
+	return job{program: name, tree: to, script: fmt.Sprintf("mkdir %s && %s %s 'cd %s && tar -cf - .' | tar -xf - -C %[1]s", to, t.ssh(cipher), t.login(), t.root)}
 }
 
 // rclone, scp and lftp are slow where a file costs round trips: there they get a part of the account, which is told.

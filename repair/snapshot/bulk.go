@@ -16,8 +16,8 @@ import (
 // Bulk is a [Source] that brings many files over faster than one by one.
 type Bulk interface {
 	Source
-	// Prepare is told that there will be much to fetch. It returns at once.
-	Prepare(ctx context.Context)
+	// Prepare is told how much there will be to fetch, as far as is known. It returns at once.
+	Prepare(ctx context.Context, files int, bytes int64)
 	// Fetch calls take with what comes of each of the files, from several goroutines and in no certain order. A file that is not
 	// as long as its entry says, or cannot be read, is left out or its reader ends with an error: then it is to be opened by
 	// itself. doubtful are files whose bytes may have been made up by the host. An error take returns, unless it wraps one its
@@ -92,11 +92,42 @@ func (t *taking) settleDoubts(ctx context.Context, todo []int, came []bool, doub
 	}
 	for i, k := range at {
 		came[k] = false
-		t.told.Store(t.m.Entries[i].Path, t.m.Entries[i].Size)
+		e := &t.m.Entries[i]
+		if err := t.dst.Remove(filePath(e)); err != nil {
+			return local(err)
+		}
+		t.told.Store(e.Path, e.Size)
 		t.rep.Advance(-1, 0)
 		t.again.Add(1)
 	}
 	return nil
+}
+
+// listAll lists the source. Where all of it will have to be fetched, the source is told meanwhile how much that is.
+func (t *taking) listAll(ctx context.Context, begun bool) ([]Entry, []Refused, error) {
+	src, ok := t.src.(Bulk)
+	if !ok || begun || len(t.o.Previous) > 0 {
+		return list(ctx, t.src, t.m.Paths)
+	}
+	return list(ctx, &preparing{Bulk: src}, t.m.Paths)
+}
+
+// preparing is a source that is told what it lists.
+type preparing struct {
+	Bulk
+	files int
+	bytes int64
+}
+
+func (p *preparing) List(ctx context.Context, paths []store.RelPath, yield func(Entry) error) error {
+	p.files, p.bytes = 0, 0
+	return p.Bulk.List(ctx, paths, func(e Entry) error {
+		if e.Type == 0 {
+			p.files, p.bytes = p.files+1, add(p.bytes, max(e.Size, 0))
+			p.Prepare(ctx, p.files, p.bytes)
+		}
+		return yield(e)
+	})
 }
 
 // save writes and hashes one file of a bulk transfer, in its place at once: what stands there without a line in the journal is
@@ -166,6 +197,7 @@ func (t *taking) fetchOrder(todo []int) {
 type proof struct {
 	t    *taking
 	ctx  context.Context
+	stop context.CancelFunc
 	done chan struct{}
 
 	mu    sync.Mutex
@@ -182,7 +214,8 @@ const (
 
 // startProof begins; where the host cannot hash, or is not to, nothing comes of it.
 func (t *taking) startProof(ctx context.Context) *proof {
-	p := &proof{t: t, ctx: ctx, done: make(chan struct{})}
+	p := &proof{t: t, done: make(chan struct{})}
+	p.ctx, p.stop = context.WithCancel(ctx)
 	p.more = sync.NewCond(&p.mu)
 	go func() {
 		defer close(p.done)
@@ -201,8 +234,12 @@ func (p *proof) add(i int) {
 	p.more.Signal()
 }
 
-// end waits until all is hashed.
-func (p *proof) end() {
+// end waits until all is hashed; after an error it is given up.
+func (p *proof) end(err error) {
+	if err != nil {
+		p.stop()
+	}
+	defer p.stop()
 	p.mu.Lock()
 	p.ended = true
 	p.more.Signal()

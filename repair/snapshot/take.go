@@ -176,10 +176,7 @@ func clearIncoming(dst *os.Root) error {
 // copyAll lists the source and brings every file into files/: kept from an interrupted Take, linked from the previous
 // snapshot, or fetched.
 func (t *taking) copyAll(ctx context.Context, done []Entry) error {
-	if src, ok := t.src.(Bulk); ok && len(t.o.Previous) == 0 && len(done) == 0 {
-		src.Prepare(ctx)
-	}
-	entries, refused, err := list(ctx, t.src, t.m.Paths)
+	entries, refused, err := t.listAll(ctx, len(done) > 0)
 	if err != nil {
 		return err
 	}
@@ -281,7 +278,7 @@ func (t *taking) fetchAll(ctx context.Context, todo []int) error {
 	if err == nil {
 		one, err = t.inBulk(ctx, one)
 	}
-	t.prove.end()
+	t.prove.end(err)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type hostFS interface {
 
 // bulkHost is what is needed of [remote.Host] for many files at once.
 type bulkHost interface {
-	Prepare(context.Context)
+	Prepare(ctx context.Context, files int, bytes int64)
 	List(ctx context.Context, dir string, paths []string, skip string, yield func(remote.Listed) error) error
 	Fetch(ctx context.Context, dir string, files []remote.Wanted, take func(i int, r io.Reader) error) (remote.Fetched, error)
 	PrefixSums(ctx context.Context, dir string, files []remote.Prefix, yield func(i int, sum [32]byte, err error) error) error
@@ -133,23 +133,9 @@ func (s *hostSource) Sums(ctx context.Context, paths []store.RelPath, yield func
 	return s.sums(ctx, rel, yield)
 }
 
-// lister walks the host's directories, many at a time.
-type lister struct {
-	*hostSource
-	ctx   context.Context
-	fsys  hostFS
-	yield func(Entry) error
-
-	mu    sync.Mutex
-	more  *sync.Cond
-	queue []Entry // directories to read
-	busy  int     // directories being read
-	err   error
-}
-
-func (s *hostSource) Prepare(ctx context.Context) {
+func (s *hostSource) Prepare(ctx context.Context, files int, bytes int64) {
 	if s.host != nil {
-		s.host.Prepare(ctx)
+		s.host.Prepare(ctx, files, bytes)
 	}
 }
 
@@ -178,7 +164,7 @@ func (s *hostSource) listAtOnce(ctx context.Context, paths []store.RelPath, yiel
 			skip = ""
 		}
 	}
-	err := s.host.List(ctx, "/"+s.root, rel, string(skip), func(l remote.Listed) error {
+	err := s.host.List(ctx, "/"+s.root, rel, skip, func(l remote.Listed) error {
 		e := Entry{Path: store.RelPath(l.Path), Type: l.Type, Mode: l.Mode, Size: l.Size, MTime: l.MTime, UID: l.Stat.UID, GID: l.Stat.GID, Inode: l.Inode, Link: l.Link}
 		if l.Err != nil {
 			e.Err = (&fs.PathError{Op: "readdir", Path: s.name(e.Path), Err: l.Err}).Error()
@@ -189,6 +175,20 @@ func (s *hostSource) listAtOnce(ctx context.Context, paths []store.RelPath, yiel
 		return errors.Join(errListAgain, err)
 	}
 	return err
+}
+
+// lister walks the host's directories, many at a time.
+type lister struct {
+	*hostSource
+	ctx   context.Context
+	fsys  hostFS
+	yield func(Entry) error
+
+	mu    sync.Mutex
+	more  *sync.Cond
+	queue []Entry // directories to read
+	busy  int     // directories being read
+	err   error
 }
 
 func (s *hostSource) List(ctx context.Context, paths []store.RelPath, yield func(Entry) error) error {
