@@ -165,7 +165,8 @@ func TestFetchBringsEveryFileWithEveryTool(t *testing.T) {
 				if out.Engine != want || out.Connections != 3 {
 					t.Errorf("%+v", out)
 				}
-				if packed := out.Compressed > 0; packed != (pack == CompressOn && want == EngineTar) {
+				// Unless told, it is measured whether compressing pays, and on a busy machine that may come out either way.
+				if packed := out.Compressed > 0; pack != "" && packed != (pack == CompressOn && want == EngineTar) {
 					t.Errorf("%d bytes compressed", out.Compressed)
 				}
 			})

@@ -180,3 +180,32 @@ func TestFetchTakesNoTarItCannotCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestGaugeChoosesByWhatItMeasured(t *testing.T) {
+	slow, fast := rate{1 << 20, time.Second}, rate{64 << 20, time.Second}
+	better, barely := rate{3 << 20, time.Second}, rate{1 << 19, time.Second}
+	for name, c := range map[string]struct {
+		asked         Compression
+		tool          string
+		plain, packed rate
+		want          string
+	}{
+		"nothing known":           {"", "zstd", rate{}, rate{}, ""},
+		"too little known":        {"", "zstd", rate{1 << 10, fewest / 2}, rate{}, ""},
+		"a slow line is tried":    {"", "zstd", slow, rate{}, "zstd"},
+		"a fast line is not":      {"", "zstd", fast, rate{}, ""},
+		"it pays":                 {"", "gzip", slow, better, "gzip"},
+		"it does not pay":         {"", "gzip", slow, barely, ""},
+		"switched off":            {CompressOff, "zstd", slow, better, ""},
+		"switched on":             {CompressOn, "zstd", fast, barely, "zstd"},
+		"the host has no tool":    {"", "", slow, rate{}, ""},
+		"switched on, no tool":    {CompressOn, "", slow, rate{}, ""},
+		"too little compared yet": {"", "zstd", slow, rate{1 << 10, fewest / 2}, "zstd"},
+	} {
+		g := newGauge(c.asked, c.tool)
+		g.plain, g.packed = c.plain, c.packed
+		if got := g.choose(); got != c.want {
+			t.Errorf("%s: %q, not %q", name, got, c.want)
+		}
+	}
+}
