@@ -22,6 +22,7 @@ type bulkFacts struct {
 	find      bool   // find knows -printf (GNU)
 	pack      string // "zstd", "gzip" or ""
 	slowStart bool   // a command takes long to begin
+	sameHome  bool   // commands and SFTP see the same home directory
 	noTar     atomic.Bool
 	noFind    atomic.Bool
 }

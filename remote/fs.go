@@ -22,8 +22,9 @@ import (
 //
 // Everything it gives is the host's word. A listing is refused as a whole when it holds a name that cannot be a file's.
 type FS struct {
-	h   *Host
-	ctx context.Context
+	h     *Host
+	ctx   context.Context
+	known *survey // nil: nothing
 }
 
 var (
@@ -78,6 +79,9 @@ func (f *FS) Stat(name string) (fs.FileInfo, error) {
 
 // Lstat tells of the name itself, also where it is a symbolic link.
 func (f *FS) Lstat(name string) (fs.FileInfo, error) {
+	if info, err, ok := f.known.lstat(name); ok {
+		return info, err
+	}
 	return f.stat("lstat", name, (*sftp.Client).Lstat)
 }
 
@@ -129,6 +133,9 @@ func (f *FS) ReadLink(name string) (string, error) {
 
 // ReadDir lists a directory, sorted by name.
 func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if list, ok := f.known.list(name); ok {
+		return list, nil
+	}
 	raw, err := ask(f, "readdir", name, func(c *sftp.Client, p string) ([]os.FileInfo, error) {
 		return c.ReadDirContext(f.ctx, p)
 	})

@@ -80,10 +80,12 @@ func (h *Host) probe(ctx context.Context) error {
 		return err
 	}
 	asked := time.Now()
-	if err := info.findHome(ctx, l, c); err != nil {
+	same, err := info.findHome(ctx, l, c)
+	if err != nil {
 		return err
 	}
 	h.mu.Lock()
+	h.bulk.sameHome = same
 	h.info, h.rtt = info, time.Since(asked)
 	h.bulk.slowStart = took-firstCommand*h.rtt > slowStart
 	h.mu.Unlock()
@@ -92,23 +94,23 @@ func (h *Host) probe(ctx context.Context) error {
 }
 
 // findHome settles where the login's home directory is: where the shell says, if SFTP sees a directory there as well, and else
-// where SFTP begins.
-func (i *Info) findHome(ctx context.Context, l *link, c *sftp.Client) error {
+// where SFTP begins. same says that it was the former.
+func (i *Info) findHome(ctx context.Context, l *link, c *sftp.Client) (same bool, err error) {
 	if i.Home != "" && i.HomeLink != "" {
 		st, err := linkCall(ctx, l, func() (os.FileInfo, error) { return c.Stat(i.Home) }, nil)
 		if err == nil && st.IsDir() {
-			return nil
+			return true, nil
 		}
 	}
 	begin, err := linkCall(ctx, l, func() (string, error) { return c.RealPath(".") }, nil)
 	if err != nil {
-		return fmt.Errorf("find the home directory: %w", plainError(err))
+		return false, fmt.Errorf("find the home directory: %w", plainError(err))
 	}
 	if !path.IsAbs(begin) || !validRemote(begin) {
-		return fmt.Errorf("find the home directory: the host answers %q", Safe(begin))
+		return false, fmt.Errorf("find the home directory: the host answers %q", Safe(begin))
 	}
 	i.Home, i.HomeLink = begin, begin
-	return nil
+	return false, nil
 }
 
 // printed yields what the probe script printed, as far as it looks right.

@@ -35,6 +35,9 @@ var ErrListAgain = errors.New("the host's list broke off")
 // link target. A path may hold any byte but NUL.
 const findFormat = `%y %m %s %T@ %U %G %i\0%p\0%l\0`
 
+// findUnreadable is true of directories that this login cannot list.
+const findUnreadable = `-type d \( \! -readable -o \! -executable \)`
+
 // List lists everything at and beneath the given paths, relative to dir, an absolute path, with one command on the host. It goes
 // into no symbolic link and passes over what skip, a path relative to dir, names ("" for none). A path that is not there
 // yields nothing. Where the host has no shell or no find for it the error wraps [errors.ErrUnsupported]; when the list breaks off it
@@ -55,12 +58,11 @@ func (h *Host) List(ctx context.Context, dir string, paths []string, skip string
 		word := quote(dotted(p))
 		fmt.Fprintf(&script, "t %s && set -- \"$@\" %[1]s\n", word)
 	}
-	const unreadable = `-type d ( ! -readable -o ! -executable )`
 	script.WriteString(`[ "$#" -gt 0 ] || exit 0` + "\n" + `exec find "$@" -ignore_readdir_race`)
 	if skip != "" {
 		fmt.Fprintf(&script, " -path %s -prune -o", quote(globEscape(dotted(skip))))
 	}
-	fmt.Fprintf(&script, " %s -printf %s -prune -o -printf %s", strings.NewReplacer("(", `\(`, ")", `\)`, "!", `\!`).Replace(unreadable), quote("!"+findFormat), quote(findFormat))
+	fmt.Fprintf(&script, " %s -printf %s -prune -o -printf %s", findUnreadable, quote("!"+findFormat), quote(findFormat))
 	if script.Len() > lineLimit/5 { // a byte can take five on the line
 		return fmt.Errorf("list files with one command: %d paths are too many: %w", len(paths), errors.ErrUnsupported)
 	}
@@ -70,7 +72,7 @@ func (h *Host) List(ctx context.Context, dir string, paths []string, skip string
 		if err != nil {
 			return err
 		}
-		return l.list(ctx, script.String(), func(e Listed) error {
+		return l.list(ctx, script.String(), func(_ string, e Listed) error {
 			own = yield(e)
 			return own
 		})
@@ -103,8 +105,8 @@ func globEscape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
 }
 
-// list runs a find and takes its entries as they come.
-func (l *link) list(ctx context.Context, script string, yield func(Listed) error) error {
+// list runs a find and takes its entries as they come. What stands before a colon in their facts is passed on as prefix.
+func (l *link) list(ctx context.Context, script string, yield func(prefix string, e Listed) error) error {
 	c, err := l.command(ctx, script, false)
 	if err != nil {
 		return err
@@ -147,11 +149,15 @@ func (l *link) list(ctx context.Context, script string, yield func(Listed) error
 		if err != nil {
 			return err
 		}
-		e, err := parseListed(facts, p, to)
+		prefix, rest, ok := strings.Cut(facts, ":")
+		if !ok {
+			prefix, rest = "", facts
+		}
+		e, err := parseListed(rest, p, to)
 		if err != nil {
 			return err
 		}
-		if err := yield(e); err != nil {
+		if err := yield(prefix, e); err != nil {
 			return err
 		}
 	}

@@ -109,7 +109,12 @@ func (s *Session) Accounts(ctx context.Context) ([]store.Account, error) {
 		}
 		return []store.Account{a}, nil
 	}
-	found, err := store.Search(ctx, fsys, s.searched())
+	from := s.searched()
+	survey := remote.Survey{Depth: store.SurveyDepth, Prune: store.NotSurveyed}
+	for _, p := range from {
+		survey.Places = append(survey.Places, string(p))
+	}
+	found, err := store.Search(ctx, s.host.Surveyed(ctx, survey), from)
 	if err != nil && !(errors.Is(err, fs.ErrPermission) && len(found.Unreadable) > 0) {
 		return nil, err
 	}

@@ -23,6 +23,16 @@ const (
 	searchResults = 10000
 )
 
+// SurveyDepth and NotSurveyed are for a look ahead at what a [Search] will ask for: how many levels beneath its start directories,
+// and names of directories that need not be looked into, as the search does not, or that lead away from mail and hold much.
+const SurveyDepth = searchDepth + 3
+
+// NotSurveyed is told at [SurveyDepth].
+var NotSurveyed = []string{
+	"cur", "new", "tmp", "node_modules", "__pycache__", "site-packages", "wp-content", "wp-includes", "lost+found", asideDir,
+	".git", ".cache", ".local", ".npm", ".cargo", ".rustup", ".config", ".vscode-server",
+}
+
 // Found is what a [Search] came back with.
 type Found struct {
 	Accounts   []Account  // sorted by address, then root
