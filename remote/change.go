@@ -21,8 +21,11 @@ type Attr struct {
 
 const settable = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
+// ErrChanged: a file is not the one any more that the guard passed.
+var ErrChanged = errors.New("it has changed since it was looked at")
+
 // Remove removes a regular file. The guard's lstat decides that it is one, since pkg/sftp's Remove tries rmdir when
-// the host refuses to unlink.
+// the host refuses to unlink. Where its size or time is another than when the guard passed it the error wraps [ErrChanged].
 func (r *Root) Remove(ctx context.Context, p GuardedPath) error {
 	return r.remove(ctx, r.view, p)
 }
@@ -31,8 +34,12 @@ func (r *Root) remove(ctx context.Context, view viewer, p GuardedPath) error {
 	if p.root == nil || p.root != r || p.class == ClassFolder {
 		return fmt.Errorf("remove %s: %w", Safe(p.rel), ErrUnguarded)
 	}
-	if err := r.check(ctx, view, p.rel, p.class, true); err != nil {
+	now, err := r.check(ctx, view, p.rel, p.class, true)
+	if err != nil {
 		return fmt.Errorf("remove: %w", err)
+	}
+	if !p.at.same(now) {
+		return fsError("remove", r.abs(p.rel), ErrChanged)
 	}
 	return r.act(ctx, "remove", p.rel, func(abs string) error { return r.sftp.Remove(abs) })
 }
@@ -42,7 +49,7 @@ func (r *Root) RemoveDir(ctx context.Context, p GuardedPath) error {
 	if p.root == nil || p.root != r || p.class != ClassFolder {
 		return fmt.Errorf("remove directory %s: %w", Safe(p.rel), ErrUnguarded)
 	}
-	if err := r.check(ctx, r.view, p.rel, p.class, true); err != nil {
+	if _, err := r.check(ctx, r.view, p.rel, p.class, true); err != nil {
 		return fmt.Errorf("remove directory: %w", err)
 	}
 	return r.act(ctx, "rmdir", p.rel, func(abs string) error { return r.sftp.RemoveDirectory(abs) })
@@ -74,13 +81,16 @@ func (r *Root) Rename(ctx context.Context, from, to WritablePath) error {
 }
 
 func (r *Root) rename(ctx context.Context, view viewer, from, to WritablePath) error {
-	if err := r.again(ctx, "rename", view, from); err != nil {
-		return err
+	free := make(chan error, 1)
+	go func() { free <- r.absent(ctx, "rename", view, to) }()
+	at, err := r.again(ctx, "rename", view, from)
+	if taken := <-free; err == nil {
+		err = taken
 	}
-	if err := r.absent(ctx, "rename", view, to); err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if at := view.item(ctx, r.abs(from.rel)); at.err != nil {
+	case at.err != nil:
 		return at.err
 	}
 	if r.abs(to.rel) != r.dir+"/"+to.rel {
@@ -92,28 +102,34 @@ func (r *Root) rename(ctx context.Context, view viewer, from, to WritablePath) e
 // SetAttr sets mode and modification time of a file or directory. The host follows symbolic links in doing so, so the
 // guard looks at the last component too.
 func (r *Root) SetAttr(ctx context.Context, p WritablePath, a Attr) error {
-	if err := r.again(ctx, "set attributes", r.view, p); err != nil {
+	at, err := r.again(ctx, "set attributes", r.view, p)
+	switch {
+	case err != nil:
 		return err
-	}
-	if at := r.view.item(ctx, r.abs(p.rel)); at.err != nil {
+	case at.err != nil:
 		return at.err
 	}
 	return r.setAttr(ctx, p.rel, a)
 }
 
 func (r *Root) setAttr(ctx context.Context, rel string, a Attr) error {
+	timed := make(chan error, 1)
+	go func() { timed <- r.setTime(ctx, rel, a.MTime) }()
+	var err error
 	if mode := a.Mode & settable; mode != 0 {
-		if err := r.act(ctx, "chmod", rel, func(abs string) error { return r.sftp.Chmod(abs, mode) }); err != nil {
-			return err
-		}
+		err = r.act(ctx, "chmod", rel, func(abs string) error { return r.sftp.Chmod(abs, mode) })
 	}
-	if a.MTime.IsZero() {
+	return errors.Join(err, <-timed)
+}
+
+func (r *Root) setTime(ctx context.Context, rel string, t time.Time) error {
+	if t.IsZero() {
 		return nil
 	}
-	if s := a.MTime.Unix(); s < 0 || s > 1<<32-1 {
-		return fsError("chtimes", r.abs(rel), fmt.Errorf("SFTP cannot set the time %s", a.MTime.UTC().Format(time.RFC3339)))
+	if s := t.Unix(); s < 0 || s > 1<<32-1 {
+		return fsError("chtimes", r.abs(rel), fmt.Errorf("SFTP cannot set the time %s", t.UTC().Format(time.RFC3339)))
 	}
-	return r.act(ctx, "chtimes", rel, func(abs string) error { return r.sftp.Chtimes(abs, a.MTime, a.MTime) })
+	return r.act(ctx, "chtimes", rel, func(abs string) error { return r.sftp.Chtimes(abs, t, t) })
 }
 
 // Signal sends a signal to one process after checking, in the same command on the host, that the number still means the
@@ -150,24 +166,24 @@ func (r *Root) act(ctx context.Context, op, rel string, do func(abs string) erro
 	return fsError(op, abs, err)
 }
 
-// again has the guard judge a writable path once more.
-func (r *Root) again(ctx context.Context, op string, view viewer, p WritablePath) error {
+// again has the guard judge a writable path once more, and gives what stands there.
+func (r *Root) again(ctx context.Context, op string, view viewer, p WritablePath) (seen, error) {
 	if p.root == nil || p.root != r {
-		return fmt.Errorf("%s %s: %w", op, Safe(p.rel), ErrUnguarded)
+		return seen{}, fmt.Errorf("%s %s: %w", op, Safe(p.rel), ErrUnguarded)
 	}
-	if err := r.check(ctx, view, p.rel, p.class, false); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+	at, err := r.check(ctx, view, p.rel, p.class, false)
+	if err != nil {
+		return seen{}, fmt.Errorf("%s: %w", op, err)
 	}
-	return nil
+	return at, nil
 }
 
 // absent is again for a path where nothing may stand.
 func (r *Root) absent(ctx context.Context, op string, view viewer, p WritablePath) error {
-	if err := r.again(ctx, op, view, p); err != nil {
-		return err
-	}
-	at := view.item(ctx, r.abs(p.rel))
+	at, err := r.again(ctx, op, view, p)
 	switch {
+	case err != nil:
+		return err
 	case at.err == nil:
 		return fsError(op, r.abs(p.rel), fs.ErrExist)
 	case !errors.Is(at.err, fs.ErrNotExist):

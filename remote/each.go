@@ -15,10 +15,14 @@ const inFlight = 1024
 // The error is that of ctx or of the connection.
 func (r *Root) GuardEach(ctx context.Context, rels []string, class Class, report func(i int, p GuardedPath, err error)) error {
 	view := newSharedView(r.view)
-	return r.each(ctx, len(rels), false, func(i int) error { return r.check(ctx, view, rels[i], class, true) }, func(i int, err error) {
+	ats := make([]seen, len(rels))
+	return r.each(ctx, len(rels), inFlight, false, func(i int) (err error) {
+		ats[i], err = r.check(ctx, view, rels[i], class, true)
+		return err
+	}, func(i int, err error) {
 		p := GuardedPath{}
 		if err == nil {
-			p = GuardedPath{root: r, rel: rels[i], class: class}
+			p = GuardedPath{r, rels[i], class, ats[i]}
 		}
 		report(i, p, err)
 	})
@@ -27,10 +31,14 @@ func (r *Root) GuardEach(ctx context.Context, rels []string, class Class, report
 // GuardWriteEach is [Root.GuardWrite] for many paths, with what is said of [Root.GuardEach].
 func (r *Root) GuardWriteEach(ctx context.Context, rels []string, class Class, report func(i int, p WritablePath, err error)) error {
 	view := newSharedView(r.view)
-	return r.each(ctx, len(rels), false, func(i int) error { return r.check(ctx, view, rels[i], class, false) }, func(i int, err error) {
+	ats := make([]seen, len(rels))
+	return r.each(ctx, len(rels), inFlight, false, func(i int) (err error) {
+		ats[i], err = r.check(ctx, view, rels[i], class, false)
+		return err
+	}, func(i int, err error) {
 		p := WritablePath{}
 		if err == nil {
-			p = WritablePath{root: r, rel: rels[i], class: class}
+			p = WritablePath{r, rels[i], class, ats[i]}
 		}
 		report(i, p, err)
 	})
@@ -41,7 +49,7 @@ func (r *Root) GuardWriteEach(ctx context.Context, rels []string, class Class, r
 // report hears of each file that was begun, never of two at a time, and that error is returned.
 func (r *Root) RemoveEach(ctx context.Context, paths []GuardedPath, report func(i int, err error)) error {
 	view := newSharedView(r.view)
-	return r.each(ctx, len(paths), true, func(i int) error { return r.remove(ctx, view, paths[i]) }, report)
+	return r.each(ctx, len(paths), inFlight, true, func(i int) error { return r.remove(ctx, view, paths[i]) }, report)
 }
 
 // Move is one rename.
@@ -51,12 +59,12 @@ type Move struct{ From, To WritablePath }
 // destination may be given twice.
 func (r *Root) RenameEach(ctx context.Context, moves []Move, report func(i int, err error)) error {
 	view := newSharedView(r.view)
-	return r.each(ctx, len(moves), true, func(i int) error { return r.rename(ctx, view, moves[i].From, moves[i].To) }, report)
+	return r.each(ctx, len(moves), inFlight, true, func(i int) error { return r.rename(ctx, view, moves[i].From, moves[i].To) }, report)
 }
 
-// each does work 0 to n-1 with many in flight. It returns the first error where stop is set, else only that of ctx or
+// each does work 0 to n-1, at most so many at one time. It returns the first error where stop is set, else only that of ctx or
 // of the connection.
-func (r *Root) each(ctx context.Context, n int, stop bool, work func(i int) error, report func(i int, err error)) error {
+func (r *Root) each(ctx context.Context, n, width int, stop bool, work func(i int) error, report func(i int, err error)) error {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -64,7 +72,7 @@ func (r *Root) each(ctx context.Context, n int, stop bool, work func(i int) erro
 		next  atomic.Int64
 		over  atomic.Bool
 	)
-	for range min(n, inFlight) {
+	for range min(n, width) {
 		wg.Go(func() {
 			for !over.Load() && ctx.Err() == nil {
 				i := int(next.Add(1)) - 1

@@ -145,7 +145,7 @@ func TestSharedViewForgets(t *testing.T) {
 	ctx := context.Background()
 	fillInbox(t, r, 1)
 	view := newSharedView(r.view)
-	if err := r.check(ctx, view, inbox+"u.1", ClassMailboxFile, true); err != nil {
+	if _, err := r.check(ctx, view, inbox+"u.1", ClassMailboxFile, true); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(r.dir, "mailboxes/INBOX")
@@ -156,7 +156,7 @@ func TestSharedViewForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(sharedFor + 10*time.Millisecond)
-	if err := r.check(ctx, view, inbox+"u.1", ClassMailboxFile, true); ruleOf(err) != ruleSymlink {
+	if _, err := r.check(ctx, view, inbox+"u.1", ClassMailboxFile, true); ruleOf(err) != ruleSymlink {
 		t.Errorf("after %v: %v, want rule %s", sharedFor, err, ruleSymlink)
 	}
 }

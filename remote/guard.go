@@ -15,6 +15,7 @@ type GuardedPath struct {
 	root  *Root
 	rel   string
 	class Class
+	at    seen
 }
 
 // Rel is the path relative to the mail root.
@@ -23,12 +24,16 @@ func (p GuardedPath) Rel() string { return p.rel }
 // Class is what the path was passed as.
 func (p GuardedPath) Class() Class { return p.class }
 
+// Seen is what stood at the path when the guard passed it; its Sys tells no group.
+func (p GuardedPath) Seen() fs.FileInfo { return p.at.info(path.Base(p.rel)) }
+
 // WritablePath is a path the guard has passed for making directories, renaming, writing new files and attributes. It
 // cannot be removed. Only [Root.GuardWrite] makes one.
 type WritablePath struct {
 	root  *Root
 	rel   string
 	class Class
+	at    seen
 }
 
 // Rel is the path relative to the mail root.
@@ -37,28 +42,36 @@ func (p WritablePath) Rel() string { return p.rel }
 // Class is what the path was passed as.
 func (p WritablePath) Class() Class { return p.class }
 
+// Seen is what stood at the path when the guard passed it, nil where nothing did; its Sys tells no group.
+func (p WritablePath) Seen() fs.FileInfo { return p.at.info(path.Base(p.rel)) }
+
 // Guard judges a path for removal. It must be there: where it is not, the error wraps [fs.ErrNotExist] and is no
 // refusal. A refusal is a [*GuardError]. The judgement is repeated when the path is used.
 func (r *Root) Guard(ctx context.Context, rel string, class Class) (GuardedPath, error) {
-	if err := r.check(ctx, r.view, rel, class, true); err != nil {
+	at, err := r.check(ctx, r.view, rel, class, true)
+	if err != nil {
 		return GuardedPath{}, err
 	}
-	return GuardedPath{root: r, rel: rel, class: class}, nil
+	return GuardedPath{r, rel, class, at}, nil
 }
 
 // GuardWrite judges a path for writing. It need not be there, and its directories neither. A refusal is a
 // [*GuardError]. The judgement is repeated when the path is used.
 func (r *Root) GuardWrite(ctx context.Context, rel string, class Class) (WritablePath, error) {
-	if err := r.check(ctx, r.view, rel, class, false); err != nil {
+	at, err := r.check(ctx, r.view, rel, class, false)
+	if err != nil {
 		return WritablePath{}, err
 	}
-	return WritablePath{root: r, rel: rel, class: class}, nil
+	return WritablePath{r, rel, class, at}, nil
 }
 
-// check puts the path to all rules: first those of its text, then, with the host's answers, the others.
-func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, remove bool) error {
+// check puts the path to all rules: first those of its text, then, with the host's answers, the others. It gives what stands at the
+// path, an error that wraps [fs.ErrNotExist] where nothing does.
+func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, remove bool) (seen, error) {
 	q := &inquiry{root: r, rel: rel, parts: strings.Split(rel, "/"), class: class, remove: remove, abs: r.dir + "/" + rel}
-	refuse := func(rule rule, err error) error { return &GuardError{Rule: rule.Name, Path: rel, Err: err} }
+	refuse := func(rule rule, err error) (seen, error) {
+		return seen{}, &GuardError{Rule: rule.Name, Path: rel, Err: err}
+	}
 	for _, rule := range rules {
 		if rule.text == nil {
 			continue
@@ -68,7 +81,7 @@ func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, 
 		}
 	}
 	if err := q.ask(ctx, view); err != nil {
-		return fmt.Errorf("guard %s: %w", Safe(rel), err)
+		return seen{}, fmt.Errorf("guard %s: %w", Safe(rel), err)
 	}
 	for _, rule := range rules {
 		if rule.facts == nil {
@@ -81,14 +94,14 @@ func (r *Root) check(ctx context.Context, view viewer, rel string, class Class, 
 	if remove {
 		for _, d := range q.dirs {
 			if d.err != nil {
-				return fmt.Errorf("guard %s: %w", Safe(rel), d.err)
+				return seen{}, fmt.Errorf("guard %s: %w", Safe(rel), d.err)
 			}
 		}
 		if q.at.err != nil {
-			return fmt.Errorf("guard %s: %w", Safe(rel), q.at.err)
+			return seen{}, fmt.Errorf("guard %s: %w", Safe(rel), q.at.err)
 		}
 	}
-	return nil
+	return q.at, nil
 }
 
 // ask gathers what the rules need to know of the host, at the cost of one round trip where all directories exist. An

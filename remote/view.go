@@ -19,10 +19,25 @@ type viewer interface {
 
 // seen is one answer of lstat.
 type seen struct {
-	kind fs.FileMode // type bits; fs.ModeIrregular where the host did not say
-	uid  int         // -1 unknown
-	size int64
-	err  error
+	kind  fs.FileMode // type bits; fs.ModeIrregular where the host did not say
+	mode  fs.FileMode // the other bits
+	uid   int         // -1 unknown
+	size  int64
+	mtime time.Time
+	err   error
+}
+
+// info gives what was seen, nil where nothing was.
+func (s seen) info(name string) fs.FileInfo {
+	if s.err != nil {
+		return nil
+	}
+	return &fileInfo{name: name, size: s.size, mode: s.kind | s.mode, mtime: s.mtime, stat: Stat{UID: s.uid, GID: -1}}
+}
+
+// same says whether this is still the file it was.
+func (s seen) same(now seen) bool {
+	return s.kind == now.kind && s.uid == now.uid && s.size == now.size && s.mtime.Equal(now.mtime)
 }
 
 // sftpView looks through SFTP.
@@ -42,7 +57,7 @@ func (v sftpView) item(ctx context.Context, p string) seen {
 // seenOf reads attributes. pkg/sftp shows a file whose type the server left out as a regular one, which must not
 // be believed.
 func seenOf(fi fs.FileInfo) seen {
-	s := seen{kind: fi.Mode().Type(), uid: -1, size: fi.Size()}
+	s := seen{kind: fi.Mode().Type(), mode: fi.Mode() &^ fs.ModeType, uid: -1, size: fi.Size(), mtime: fi.ModTime()}
 	if st, ok := fi.Sys().(*sftp.FileStat); ok {
 		s.uid = int(st.UID)
 		if st.Mode&0o170000 == 0 {

@@ -50,13 +50,26 @@ type Found struct {
 // Host is what the executor needs of a host. [OnRoot] makes one; tests make others.
 type Host interface {
 	// Prepare has the guard judge every path of these steps, which all have the same Op, Class and ToClass. A refusal is
-	// a *[StepError]. The Act does the steps.
-	Prepare(ctx context.Context, steps []plan.Step) (Act, error)
+	// a *[StepError].
+	Prepare(ctx context.Context, steps []plan.Step) (Prepared, error)
 	// Lstat looks at paths, many at a time. yield is called once for each, one at a time, in any order; its error
 	// wraps fs.ErrNotExist where nothing is there. The error returned is that of the connection or of ctx.
 	Lstat(ctx context.Context, paths []store.RelPath, yield func(i int, f Found, err error)) error
 	// Sums reads files, many at a time, and gives their SHA-256 in hex. yield is called as Lstat calls it.
 	Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum string, err error)) error
+}
+
+// Look is what was found at one path.
+type Look struct {
+	Found
+	Err error // wraps fs.ErrNotExist where nothing is there
+}
+
+// Prepared are steps that may be done.
+type Prepared struct {
+	Do Act
+	At []Look // what the guard saw at the Path of each step
+	To []Look // of renames: at the To of each
 }
 
 // Act does prepared steps. open gives the bytes of a put. report is called once for each step that was begun, one at a
@@ -73,8 +86,12 @@ type Outcome struct {
 // Complete reports whether every step is done.
 func (o Outcome) Complete() bool { return o.Done == o.Total }
 
-// maxBatch is how many independent steps share one write of the journal.
-const maxBatch = 512
+// maxBatch is how many independent steps share one write of the journal; of puts, which take longer and of which each that was begun
+// must be read again after a kill, maxPuts.
+const (
+	maxBatch = 4096
+	maxPuts  = 1024
+)
 
 // batch gives the end of the run of steps, from i on, that can be done together in no order. Index files go one by
 // one: there the order is what keeps the mailbox readable.
@@ -83,8 +100,12 @@ func batch(steps []plan.Step, i int) int {
 	if !together(first) {
 		return i + 1
 	}
+	most := maxBatch
+	if first.Op == plan.OpPut {
+		most = maxPuts
+	}
 	j := i + 1
-	for j < len(steps) && j-i < maxBatch && together(steps[j]) && steps[j].Op == first.Op &&
+	for j < len(steps) && j-i < most && together(steps[j]) && steps[j].Op == first.Op &&
 		steps[j].Class == first.Class && steps[j].ToClass == first.ToClass {
 		j++
 	}

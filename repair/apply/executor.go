@@ -129,17 +129,17 @@ func (a *applying) some(ctx context.Context, todo []plan.Step) error {
 	if todo, err = a.madeAlready(ctx, todo); err != nil || len(todo) == 0 {
 		return err
 	}
-	act, err := a.Host.Prepare(ctx, todo)
+	ready, err := a.Host.Prepare(ctx, todo)
 	if err != nil {
 		return a.refused(todo, err)
 	}
-	if err := a.expect(ctx, todo); err != nil {
+	if err := a.expect(ctx, todo, ready); err != nil {
 		return err
 	}
 	if err := a.intend(todo); err != nil {
 		return err
 	}
-	return a.act(ctx, todo, act)
+	return a.act(ctx, todo, ready.Do)
 }
 
 // intend writes the intents. From here on the host may be changed, and run.json says so.

@@ -18,16 +18,10 @@ import (
 // within one second and keep its size.
 const maxRehash = 1 << 20
 
-// look is what was found at one path.
-type look struct {
-	Found
-	err error
-}
-
-func (l look) absent() bool { return errors.Is(l.err, fs.ErrNotExist) }
+func (l Look) absent() bool { return errors.Is(l.Err, fs.ErrNotExist) }
 
 // lookAt looks at the Path and the To of each step.
-func (a *applying) lookAt(ctx context.Context, steps []plan.Step) (at, to []look, err error) {
+func (a *applying) lookAt(ctx context.Context, steps []plan.Step) (at, to []Look, err error) {
 	paths := make([]store.RelPath, 0, 2*len(steps))
 	for _, s := range steps {
 		paths = append(paths, s.Path)
@@ -37,19 +31,19 @@ func (a *applying) lookAt(ctx context.Context, steps []plan.Step) (at, to []look
 			paths = append(paths, s.To)
 		}
 	}
-	looks := make([]look, len(paths))
+	looks := make([]Look, len(paths))
 	for i := range looks {
-		looks[i].err = errors.New("not looked at")
+		looks[i].Err = errors.New("not looked at")
 	}
-	if err := a.Host.Lstat(ctx, paths, func(i int, f Found, err error) { looks[i] = look{f, err} }); err != nil {
+	if err := a.Host.Lstat(ctx, paths, func(i int, f Found, err error) { looks[i] = Look{f, err} }); err != nil {
 		return nil, nil, a.refused(steps, err)
 	}
 	for i, l := range looks {
-		if l.err != nil && !l.absent() {
-			return nil, nil, &StepError{Step: steps[i%len(steps)], Err: l.err}
+		if l.Err != nil && !l.absent() {
+			return nil, nil, &StepError{Step: steps[i%len(steps)], Err: l.Err}
 		}
 	}
-	at, to = looks[:len(steps)], make([]look, len(steps))
+	at, to = looks[:len(steps)], make([]Look, len(steps))
 	next := len(steps)
 	for i, s := range steps {
 		if s.Op == plan.OpRename {
@@ -61,7 +55,7 @@ func (a *applying) lookAt(ctx context.Context, steps []plan.Step) (at, to []look
 }
 
 // matches reports why what was found is not what is expected, or "".
-func matches(x plan.Expect, l look) string {
+func matches(x plan.Expect, l Look) string {
 	switch {
 	case x.Absent && !l.absent():
 		return "something is there that was not"
@@ -85,21 +79,17 @@ func changed(s plan.Step, why string) error {
 	return &StepError{Step: s, Err: fmt.Errorf("%s: %w", why, ErrChanged)}
 }
 
-// expect compares what is on the host with what each step wants to find.
-func (a *applying) expect(ctx context.Context, todo []plan.Step) error {
-	at, to, err := a.lookAt(ctx, todo)
-	if err != nil {
-		return err
-	}
+// expect compares what the guard saw on the host with what each step wants to find.
+func (a *applying) expect(ctx context.Context, todo []plan.Step, ready Prepared) error {
 	for i, s := range todo {
 		x := s.Expect
 		if s.Op == plan.OpSetAttr {
 			x.MTime = plan.Expect{}.MTime
 		}
-		if why := matches(x, at[i]); why != "" {
+		if why := matches(x, ready.At[i]); why != "" {
 			return changed(s, why)
 		}
-		if s.Op == plan.OpRename && !to[i].absent() {
+		if s.Op == plan.OpRename && !ready.To[i].absent() {
 			return changed(s, "something stands where it is to go")
 		}
 	}
@@ -144,7 +134,7 @@ func (a *applying) lookAhead(ctx context.Context, steps []plan.Step) error {
 		}
 	}
 	err := a.Host.Lstat(ctx, paths, func(i int, f Found, err error) {
-		l := look{f, err}
+		l := Look{f, err}
 		if err != nil && !l.absent() {
 			fail(&StepError{Step: ahead[i], Err: err})
 		} else if why := matches(ahead[i].Expect, l); why != "" {
@@ -270,7 +260,7 @@ func (a *applying) settle(ctx context.Context, todo []plan.Step) ([]plan.Step, e
 	}
 	whole := map[int]bool{} // puts of which there is something that may be it
 	for i, s := range open {
-		whole[s.Seq] = s.Op == plan.OpPut && at[i].err == nil && at[i].Type == 0 && at[i].Size == s.Size
+		whole[s.Seq] = s.Op == plan.OpPut && at[i].Err == nil && at[i].Type == 0 && at[i].Size == s.Size
 	}
 	sums, err := a.sums(ctx, open, func(s plan.Step) bool { return whole[s.Seq] })
 	if err != nil {
@@ -300,7 +290,7 @@ func (a *applying) settle(ctx context.Context, todo []plan.Step) ([]plan.Step, e
 }
 
 // happened decides whether a step that was begun has been done. What fits neither before nor after is [ErrChanged].
-func happened(s plan.Step, at, to look, sum string) (bool, error) {
+func happened(s plan.Step, at, to Look, sum string) (bool, error) {
 	switch s.Op {
 	case plan.OpRemove, plan.OpRemoveDir:
 		return at.absent(), nil

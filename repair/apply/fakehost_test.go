@@ -148,10 +148,18 @@ func (f *fakeHost) guard(p store.RelPath, class string, remove bool) error {
 	return nil
 }
 
-func (f *fakeHost) Prepare(_ context.Context, steps []plan.Step) (Act, error) {
+func (f *fakeHost) Prepare(_ context.Context, steps []plan.Step) (Prepared, error) {
+	var p Prepared
+	look := func(at store.RelPath) Look {
+		n, ok := f.at[at]
+		if !ok {
+			return Look{Err: &fs.PathError{Op: "lstat", Path: string(at), Err: fs.ErrNotExist}}
+		}
+		return Look{Found: Found{Type: n.kind, Mode: n.mode, Size: int64(len(n.data)), MTime: n.mtime}}
+	}
 	for _, s := range steps {
 		if s.Op != steps[0].Op || s.Class != steps[0].Class || s.ToClass != steps[0].ToClass {
-			return nil, errors.New("steps of several kinds at once")
+			return p, errors.New("steps of several kinds at once")
 		}
 		err := f.ask("guard", s.Path)
 		if err == nil {
@@ -164,10 +172,11 @@ func (f *fakeHost) Prepare(_ context.Context, steps []plan.Step) (Act, error) {
 			err = f.guard(s.Temp, plan.ClassTemp, false)
 		}
 		if err != nil {
-			return nil, &StepError{Step: s, Err: err}
+			return p, &StepError{Step: s, Err: err}
 		}
+		p.At, p.To = append(p.At, look(s.Path)), append(p.To, look(s.To))
 	}
-	return func(_ context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+	p.Do = func(_ context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
 		for i, s := range steps {
 			err := f.do(s, open)
 			report(i, err)
@@ -176,7 +185,8 @@ func (f *fakeHost) Prepare(_ context.Context, steps []plan.Step) (Act, error) {
 			}
 		}
 		return nil
-	}, nil
+	}
+	return p, nil
 }
 
 func (f *fakeHost) do(s plan.Step, open func(plan.Step) (io.ReadCloser, error)) error {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -26,7 +28,7 @@ type rootHost struct {
 }
 
 // Prepare judges the paths by the guard and keeps what it hands out.
-func (o *rootHost) Prepare(ctx context.Context, steps []plan.Step) (Act, error) {
+func (o *rootHost) Prepare(ctx context.Context, steps []plan.Step) (Prepared, error) {
 	switch s := steps[0]; s.Op {
 	case plan.OpRemove:
 		return o.remove(ctx, steps)
@@ -36,103 +38,112 @@ func (o *rootHost) Prepare(ctx context.Context, steps []plan.Step) (Act, error) 
 		return o.puts(ctx, steps)
 	default:
 		if len(steps) != 1 {
-			return nil, fmt.Errorf("%d steps of kind %s at once", len(steps), s.Op)
+			return Prepared{}, fmt.Errorf("%d steps of kind %s at once", len(steps), s.Op)
 		}
 		return o.one(ctx, s)
 	}
 }
 
-func (o *rootHost) remove(ctx context.Context, steps []plan.Step) (Act, error) {
+func (o *rootHost) remove(ctx context.Context, steps []plan.Step) (Prepared, error) {
 	paths := make([]remote.GuardedPath, len(steps))
 	refused := firstError{}
 	err := o.root.GuardEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
 		func(i int, p remote.GuardedPath, err error) { paths[i] = p; refused.add(i, err) })
 	if err := refused.of(steps, err); err != nil {
-		return nil, err
+		return Prepared{}, err
 	}
-	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
-		return o.root.RemoveEach(ctx, paths, report)
-	}, nil
+	do := func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		return sinceGuarded(o.root.RemoveEach(ctx, paths, func(i int, err error) { report(i, sinceGuarded(err)) }))
+	}
+	return Prepared{Do: do, At: sights(steps, func(i int) fs.FileInfo { return paths[i].Seen() })}, nil
 }
 
-func (o *rootHost) rename(ctx context.Context, steps []plan.Step) (Act, error) {
+func (o *rootHost) rename(ctx context.Context, steps []plan.Step) (Prepared, error) {
 	moves := make([]remote.Move, len(steps))
 	refused := firstError{}
 	err := o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
 		func(i int, p remote.WritablePath, err error) { moves[i].From = p; refused.add(i, err) })
 	if err := refused.of(steps, err); err != nil {
-		return nil, err
+		return Prepared{}, err
 	}
 	err = o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.To }), remote.Class(steps[0].ToClass),
 		func(i int, p remote.WritablePath, err error) { moves[i].To = p; refused.add(i, err) })
 	if err := refused.of(steps, err); err != nil {
-		return nil, err
+		return Prepared{}, err
 	}
-	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+	do := func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
 		return o.root.RenameEach(ctx, moves, report)
+	}
+	return Prepared{
+		Do: do,
+		At: sights(steps, func(i int) fs.FileInfo { return moves[i].From.Seen() }),
+		To: sights(steps, func(i int) fs.FileInfo { return moves[i].To.Seen() }),
 	}, nil
 }
 
 // one prepares a step of a kind that is done alone.
-func (o *rootHost) one(ctx context.Context, s plan.Step) (Act, error) {
+func (o *rootHost) one(ctx context.Context, s plan.Step) (Prepared, error) {
 	if s.Op == plan.OpRemoveDir {
 		p, err := o.root.Guard(ctx, string(s.Path), remote.Class(s.Class))
 		if err != nil {
-			return nil, &StepError{Step: s, Err: err}
+			return Prepared{}, &StepError{Step: s, Err: err}
 		}
-		return alone(func(ctx context.Context) error { return o.root.RemoveDir(ctx, p) }), nil
+		return alone(p.Seen(), func(ctx context.Context) error { return o.root.RemoveDir(ctx, p) }), nil
 	}
 	p, err := o.root.GuardWrite(ctx, string(s.Path), remote.Class(s.Class))
 	if err != nil {
-		return nil, &StepError{Step: s, Err: err}
+		return Prepared{}, &StepError{Step: s, Err: err}
 	}
 	attr := remote.Attr{Mode: s.Mode, MTime: s.MTime}
 	switch s.Op {
 	case plan.OpMkdir:
-		return alone(func(ctx context.Context) error { return o.root.Mkdir(ctx, p, attr) }), nil
+		return alone(p.Seen(), func(ctx context.Context) error { return o.root.Mkdir(ctx, p, attr) }), nil
 	case plan.OpSetAttr:
-		return alone(func(ctx context.Context) error { return o.root.SetAttr(ctx, p, attr) }), nil
+		return alone(p.Seen(), func(ctx context.Context) error { return o.root.SetAttr(ctx, p, attr) }), nil
 	}
-	return nil, &StepError{Step: s, Err: fmt.Errorf("no such kind of step: %q", s.Op)}
+	return Prepared{}, &StepError{Step: s, Err: fmt.Errorf("no such kind of step: %q", s.Op)}
 }
 
-func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Act, error) {
+func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Prepared, error) {
 	to, temp := make([]remote.WritablePath, len(steps)), make([]remote.WritablePath, len(steps))
 	refused := firstError{}
 	err := o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Path }), remote.Class(steps[0].Class),
 		func(i int, p remote.WritablePath, err error) { to[i] = p; refused.add(i, err) })
 	if err := refused.of(steps, err); err != nil {
-		return nil, err
+		return Prepared{}, err
 	}
 	err = o.root.GuardWriteEach(ctx, names(steps, func(s plan.Step) store.RelPath { return s.Temp }), remote.ClassTemp,
 		func(i int, p remote.WritablePath, err error) { temp[i] = p; refused.add(i, err) })
 	if err := refused.of(steps, err); err != nil {
-		return nil, err
+		return Prepared{}, err
 	}
-	return func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
-		var mu sync.Mutex
-		return each(ctx, len(steps), transfers, func(i int) error {
-			s := steps[i]
-			err := o.put(ctx, s, temp[i], to[i], remote.Attr{Mode: s.Mode, MTime: s.MTime}, open)
-			mu.Lock()
-			defer mu.Unlock()
-			report(i, err)
-			return err
+	files := make([]remote.NewFile, len(steps))
+	for i, s := range steps {
+		files[i] = remote.NewFile{Temp: temp[i], To: to[i], Size: s.Size, Attr: remote.Attr{Mode: s.Mode, MTime: s.MTime}}
+	}
+	do := func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+		failed := map[int]error{}
+		err := o.root.PutEach(ctx, files, func(i int) (io.ReadCloser, error) { return open(steps[i]) }, func(i int, err error) {
+			if err != nil {
+				failed[i] = err
+				return
+			}
+			report(i, nil)
 		})
-	}, nil
+		for i, err := range failed {
+			report(i, o.sweep(ctx, steps[i], err))
+		}
+		return err
+	}
+	return Prepared{Do: do, At: sights(steps, func(i int) fs.FileInfo { return to[i].Seen() })}, nil
 }
 
-func (o *rootHost) put(ctx context.Context, s plan.Step, temp, to remote.WritablePath, attr remote.Attr, open func(plan.Step) (io.ReadCloser, error)) error {
-	src, err := open(s)
-	if err != nil {
+// sweep removes what is left of a file that could not be put: it would only take up room, of which there may be none. That it is ours
+// its name and class say.
+func (o *rootHost) sweep(ctx context.Context, s plan.Step, err error) error {
+	if !o.root.Removable() {
 		return err
 	}
-	defer src.Close()
-	err = o.root.Put(ctx, temp, to, src, attr)
-	if err == nil || !o.root.Removable() {
-		return err
-	}
-	// What is left of it would only take up room, of which there may be none; that it is ours its name and class say.
 	clean := context.WithoutCancel(ctx)
 	if p, guardErr := o.root.Guard(clean, string(s.Temp), remote.ClassTemp); guardErr == nil {
 		if removeErr := o.root.Remove(clean, p); removeErr != nil {
@@ -142,12 +153,38 @@ func (o *rootHost) put(ctx context.Context, s plan.Step, temp, to remote.Writabl
 	return err
 }
 
-func alone(do func(ctx context.Context) error) Act {
-	return func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
+// sinceGuarded makes a file that has changed since the guard's look one that has changed since the plan was made.
+func sinceGuarded(err error) error {
+	if errors.Is(err, remote.ErrChanged) {
+		return fmt.Errorf("%w: %w", err, ErrChanged)
+	}
+	return err
+}
+
+// sights are what the guard saw at the paths of steps.
+func sights(steps []plan.Step, seen func(i int) fs.FileInfo) []Look {
+	looks := make([]Look, len(steps))
+	for i := range steps {
+		if at := seen(i); at != nil {
+			looks[i].Found = foundOf(at)
+		} else {
+			looks[i].Err = fs.ErrNotExist
+		}
+	}
+	return looks
+}
+
+func foundOf(at fs.FileInfo) Found {
+	return Found{Type: at.Mode().Type(), Mode: at.Mode() &^ fs.ModeType, Size: at.Size(), MTime: at.ModTime()}
+}
+
+func alone(at fs.FileInfo, do func(ctx context.Context) error) Prepared {
+	act := func(ctx context.Context, _ func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
 		err := do(ctx)
 		report(0, err)
 		return err
 	}
+	return Prepared{Do: act, At: sights(make([]plan.Step, 1), func(int) fs.FileInfo { return at })}
 }
 
 func names(steps []plan.Step, of func(plan.Step) store.RelPath) []string {
@@ -177,10 +214,10 @@ func (f *firstError) of(steps []plan.Step, all error) error {
 	return all
 }
 
-// How many files are looked at, and how many read or written, at one time. Each that is written needs some MiB of memory.
+// How many files are looked at, and how many read, at one time.
 const (
-	lookers   = 128
-	transfers = 32
+	lookers = 1024
+	readers = 32
 )
 
 // Lstat looks at paths, many at a time.
@@ -191,7 +228,7 @@ func (o *rootHost) Lstat(ctx context.Context, paths []store.RelPath, yield func(
 		var f Found
 		fi, err := fsys.Lstat(o.inFS(paths[i]))
 		if err == nil {
-			f = Found{Type: fi.Mode().Type(), Mode: fi.Mode() &^ fi.Mode().Type(), Size: fi.Size(), MTime: fi.ModTime()}
+			f = foundOf(fi)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -203,7 +240,7 @@ func (o *rootHost) Lstat(ctx context.Context, paths []store.RelPath, yield func(
 // Sums reads the files and hashes them here.
 func (o *rootHost) Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum string, err error)) error {
 	var mu sync.Mutex
-	return each(ctx, len(paths), transfers, func(i int) error {
+	return each(ctx, len(paths), readers, func(i int) error {
 		sum, err := o.sum(ctx, paths[i])
 		mu.Lock()
 		defer mu.Unlock()
