@@ -16,7 +16,7 @@ import (
 // Options say how bad the way is. The zero value only passes on.
 type Options struct {
 	Delay          time.Duration // one way, both ways each
-	BytesPerSecond int64         // in each direction of each connection; 0 for no limit
+	BytesPerSecond int64         // in each direction, of all connections together; 0 for no limit
 	CutAfter       int64         // cut everything when that many bytes have passed in all, both ways together; 0 for never
 	CutWithin      int64         // as CutAfter, at a random place below this
 	Seed           uint64        // of that random place
@@ -32,6 +32,7 @@ type Proxy struct {
 	wg       sync.WaitGroup
 	passed   atomic.Int64
 	cutAt    atomic.Int64
+	up, down line
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -54,6 +55,7 @@ func Start(target string, o Options) (*Proxy, error) {
 	if o.CutWithin > 0 {
 		p.cutAt.Store(rand.New(rand.NewPCG(o.Seed, 0x637574)).Int64N(o.CutWithin) + 1)
 	}
+	p.up.rate, p.down.rate = o.BytesPerSecond, o.BytesPerSecond
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -162,8 +164,8 @@ func (p *Proxy) serve(c net.Conn) {
 	}
 	defer forgetTo()
 	var wg sync.WaitGroup
-	wg.Go(func() { p.pass(c, to) })
-	wg.Go(func() { p.pass(to, c) })
+	wg.Go(func() { p.pass(c, to, &p.up) })
+	wg.Go(func() { p.pass(to, c, &p.down) })
 	wg.Wait()
 }
 
@@ -172,8 +174,29 @@ type parcel struct {
 	due  time.Time
 }
 
-// pass carries one direction: what was read leaves after the delay, at the rate allowed.
-func (p *Proxy) pass(from, to net.Conn) {
+// line is what the bytes of one direction share.
+type line struct {
+	rate int64 // bytes a second; 0 for no limit
+	mu   sync.Mutex
+	free time.Time
+}
+
+// take gives when n bytes that are due at a time have passed.
+func (l *line) take(n int, due time.Time) time.Time {
+	if l.rate == 0 {
+		return due
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free.Before(due) {
+		l.free = due
+	}
+	l.free = l.free.Add(time.Duration(int64(n) * int64(time.Second) / l.rate))
+	return l.free
+}
+
+// pass carries one direction of a connection: what was read leaves after the delay, at the rate of the line.
+func (p *Proxy) pass(from, to net.Conn, l *line) {
 	parcels := make(chan parcel, queue)
 	done := make(chan struct{})
 	go func() {
@@ -198,18 +221,10 @@ func (p *Proxy) pass(from, to net.Conn) {
 		for range parcels { // lets the reader end
 		}
 	}()
-	var free time.Time // when the line is free again
 	for q := range parcels {
-		due := q.due
-		if free.After(due) {
-			due = free
-		}
-		if !p.wait(time.Until(due)) {
+		if !p.wait(time.Until(l.take(len(q.data), q.due))) {
 			from.Close()
 			return
-		}
-		if p.opt.BytesPerSecond > 0 {
-			free = time.Now().Add(time.Duration(int64(len(q.data)) * int64(time.Second) / p.opt.BytesPerSecond))
 		}
 		data, cut := p.count(q.data)
 		if _, err := to.Write(data); err != nil {

@@ -88,6 +88,23 @@ func TestProxyDelaysEachWayAndKeepsTheRate(t *testing.T) {
 	}
 }
 
+func TestProxyConnectionsShareTheLine(t *testing.T) {
+	p, a := through(t, Options{BytesPerSecond: 1 << 20})
+	b := connect(t, p)
+	begin := time.Now()
+	for _, c := range []*net.TCPConn{a, b} {
+		go c.Write(make([]byte, 128<<10))
+	}
+	for _, c := range []*net.TCPConn{a, b} {
+		if _, err := io.ReadFull(c, make([]byte, 128<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := time.Since(begin); d < 200*time.Millisecond {
+		t.Errorf("twice 128 KiB at 1 MiB/s in %v, want about 250 ms", d)
+	}
+}
+
 func TestProxyCutsAtTheByte(t *testing.T) {
 	p, c := through(t, Options{CutAfter: 1000})
 	go c.Write(make([]byte, 100000))
