@@ -19,11 +19,12 @@ type corpus struct {
 	lay    func(root string, scale int, r *rand.Rand) error
 }
 
-// corpora are the three accounts. scale 1 is the whole, 100 a hundredth.
+// corpora are the accounts. scale 1 is the whole, 100 a hundredth.
 var corpora = []corpus{
 	{"maildir", "maildir", layMaildir}, // 20,000 files of 21 kB in 30 folders
 	{"mdbox", "mdbox", layMDBox},       // 60 files of 10 to 30 MB
 	{"sdbox", "sdbox", laySDBox},       // 5,000 files of 33 kB
+	{"large", "sdbox", layLarge},       // one mailbox of 20,000 files of 3 kB
 }
 
 // settled is the time all files of an account were last changed at.
@@ -99,6 +100,20 @@ func laySDBox(root string, scale int, r *rand.Rand) error {
 			if err := w.file(filepath.Join(dir, fmt.Sprintf("u.%d", i+1)), size(r, 33_000)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func layLarge(root string, scale int, r *rand.Rand) error {
+	w := newWriter(r)
+	dir := filepath.Join(root, "mailboxes", "INBOX", "dbox-Mails")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i := range 20_000 / scale {
+		if err := w.file(filepath.Join(dir, fmt.Sprintf("u.%d", i+1)), 1_000+r.IntN(4_000)); err != nil {
+			return err
 		}
 	}
 	return nil

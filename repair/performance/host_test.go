@@ -20,10 +20,10 @@ import (
 type way struct {
 	name  string
 	delay time.Duration // one way
-	rate  int64         // bytes a second of each connection's direction; 0 for no limit
+	rate  int64         // bytes a second, of all connections together; 0 for no limit
 }
 
-var ways = []way{{name: "loopback"}, {name: "40ms", delay: 20 * time.Millisecond}}
+var ways = []way{{name: "loopback"}, {name: "40ms", delay: 20 * time.Millisecond}, {name: "100mbit", delay: 20 * time.Millisecond, rate: 100_000_000 / 8}}
 
 // server is a host with an account, and the ways to it.
 type server struct {

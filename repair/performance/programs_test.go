@@ -12,16 +12,19 @@ import (
 type job struct {
 	program string // as the table names it
 	script  string
-	tree    string       // where its copy is afterwards; "" where nothing is to be compared
-	before  func() error // not measured
-	files   int          // of how many files, where it is not all of them
+	tree    string                // where its copy is afterwards; "" where nothing is to be compared
+	once    string                // a script before the first round, not measured
+	before  []string              // scripts before each round, not measured
+	files   int                   // of how many files, where it is not all of them
+	rounds  int                   // in how many rounds, where it is not all of them
+	check   func(to target) error // whether it has done what it was to do; nil where the copy tells
 }
 
 // target is a server, the way to it, and where copies go.
 type target struct {
 	*server
 	way  string
-	dest string // a fresh folder of this round
+	dest string // a folder for the copies of this operation
 	bin  string
 }
 
@@ -46,7 +49,10 @@ func (t target) dovemend(verb, state, more string) string {
 
 func (t target) backup(name, more string) job {
 	state := t.folder(name)
-	return job{program: name, script: t.dovemend("backup", state, "--all-mailboxes "+more), tree: state}
+	if !strings.Contains(more, "--mailbox ") {
+		more += " --all-mailboxes"
+	}
+	return job{program: name, script: t.dovemend("backup", state, more), tree: state}
 }
 
 func (t target) rsync(name, cipher, more string) job {
@@ -54,16 +60,34 @@ func (t target) rsync(name, cipher, more string) job {
 	return job{program: name, tree: to, script: fmt.Sprintf("rsync -a %s -e '%s' %s:%s/ %s/", more, t.ssh(cipher), t.login(), t.root, to)}
 }
 
-func (t target) tarPipe(name, cipher string) job {
-	to := t.folder(name)
-	return job{program: name, tree: to, script: fmt.Sprintf("mkdir %s && %s %s 'cd %s && tar -cf - .' | tar -xf - -C %[1]s", to, t.ssh(cipher), t.login(), t.root)}
+func (t target) tarPipe(name, cipher, pack string) job {
+	to, unpack := t.folder(name), ""
+	if pack != "" {
+		pack, unpack = "| "+pack, "| zstd -dc"
+	}
+	return job{program: name, tree: to, script: fmt.Sprintf("mkdir %s && %s %s 'cd %s && tar -cf - . %s' %s | tar -xf - -C %[1]s", to, t.ssh(cipher), t.login(), t.root, pack, unpack)}
 }
 
 // rclone, scp and lftp are slow where a file costs round trips: there they get a part of the account, which is told.
 func (t target) rclone(name, from string, n int) job {
-	to := t.folder(name)
-	return job{program: name, files: n, script: fmt.Sprintf("rclone copy --config /dev/null --transfers 64 --checkers 16 --sftp-host 127.0.0.1 --sftp-port %s --sftp-user %s --sftp-key-file %s --sftp-known-hosts-file %s --ignore-checksum --sftp-disable-hashcheck -q :sftp:%s %s",
-		t.ports[t.way], t.User(), t.IdentityFile(), t.known[t.way], from, to)}
+	j := job{program: name, files: n, script: fmt.Sprintf("rclone copy %s :sftp:%s %s", t.rcloneFlags(), from, t.folder(name))}
+	if n == 0 {
+		j.tree = t.folder(name)
+	}
+	return j
+}
+
+func (t target) rcloneFlags() string {
+	return fmt.Sprintf("--config /dev/null --transfers 64 --checkers 64 --sftp-host 127.0.0.1 --sftp-port %s --sftp-user %s --sftp-key-file %s --sftp-known-hosts-file %s --ignore-checksum --sftp-disable-hashcheck -q",
+		t.ports[t.way], t.User(), t.IdentityFile(), t.known[t.way])
+}
+
+func (t target) rcloneDelete(name, dir string) job {
+	return job{program: name, rounds: 2, check: emptied, script: fmt.Sprintf("rclone delete %s :sftp:%s", t.rcloneFlags(), dir)}
+}
+
+func (t target) rcloneUp(name, from, dir, before string) job {
+	return job{program: name, rounds: 2, check: filled, before: []string{before}, script: fmt.Sprintf("rclone copy %s %s :sftp:%s", t.rcloneFlags(), from, dir)}
 }
 
 func (t target) scp(name, from string, n int) job {

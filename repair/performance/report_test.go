@@ -104,6 +104,9 @@ func (p *partResult) table(w io.Writer) {
 		if row.files > 0 {
 			name += fmt.Sprintf(" (%d files)", row.files)
 		}
+		if n := len(row.runs); n < len(own.runs) {
+			name += fmt.Sprintf(" (%d rounds)", n)
+		}
 		ratio := "–"
 		if x, ok := row.ratio(own); ok && row != own && row.files == 0 && own.program == "dovemend" {
 			ratio = fmt.Sprintf("%.2f of it (%.2f to %.2f)", x.median, x.least, x.most)
@@ -131,7 +134,14 @@ func (r *results) write(file string) error {
 	}
 	var b strings.Builder
 	b.WriteString(head + mark)
-	fmt.Fprintf(&b, "\nMeasured %s, %d rounds. %s\n", time.Now().Format(time.DateOnly), r.rounds, machine())
+	stolen := 0.0
+	for _, p := range r.parts {
+		for _, row := range p.rows {
+			stolen = max(stolen, row.stolen)
+		}
+	}
+	fmt.Fprintf(&b, "\nMeasured %s, %d rounds. %s At most %.0f %% of the processors' time was taken by other machines of the same hardware during a run.\n",
+		time.Now().Format(time.DateOnly), r.rounds, machine(), 100*stolen)
 	for _, p := range r.parts {
 		corpus, rest, _ := strings.Cut(p.name, "/")
 		way, op, _ := strings.Cut(rest, "/")
