@@ -19,7 +19,7 @@ import (
 // bulkFacts is what the host has for work on many files, as found at login, and what turned out to be of no use.
 type bulkFacts struct {
 	tar       string // "gnu", "bsd", "busybox", or ""
-	find      bool   // find knows -printf (GNU)
+	find      string // how files are listed: "gnu" where find knows -printf, or the name of a stat in statFormats, or ""
 	pack      string // "zstd", "gzip" or ""
 	slowStart bool   // a command takes long to begin
 	sameHome  bool   // commands and SFTP see the same home directory

@@ -45,7 +45,14 @@ done
 for t in zstd gzip; do
 	if $t -1 -c </dev/null >/dev/null 2>&1; then echo "pack=$t"; break; fi
 done
-echo "find=$(find /dev/null -prune -printf %y 2>/dev/null)"
+case $(find /dev/null -prune -printf %y 2>/dev/null) in c) echo find=gnu;; *)
+	for t in -c -f; do
+		case $t in
+		-c) stat -c ` + statFormats["-c"] + ` /dev/null ;;
+		-f) stat -f ` + statFormats["-f"] + ` /dev/null ;;
+		esac >/dev/null 2>&1 && find /dev/null -exec sh -c : sh {} + && echo "find=$t" && break
+	done ;;
+esac
 :`
 
 // probe fills in what Info tells.
@@ -134,7 +141,9 @@ func (b *bulkFacts) read(out []byte) {
 				b.tar = value
 			}
 		case "find":
-			b.find = value == "c" // /dev/null is a character device
+			if value == "gnu" || statFormats[value] != "" {
+				b.find = value
+			}
 		case "pack":
 			if packCommands[value] != "" {
 				b.pack = value

@@ -23,7 +23,7 @@ type Listed struct {
 	MTime time.Time   // to the nanosecond, where the file system holds that
 	Stat  Stat
 	Inode uint64
-	Link  string // target of a symbolic link
+	Link  string // target of a symbolic link, where the host's command tells it
 	Err   error  // a directory that cannot be read
 }
 
@@ -43,7 +43,7 @@ const findUnreadable = `-type d \( \! -readable -o \! -executable \)`
 // yields nothing. Where the host has no shell or no find for it the error wraps [errors.ErrUnsupported]; when the list breaks off it
 // wraps [ErrListAgain]. All that is yielded is the host's word, paths too; the caller bounds how much it takes.
 func (h *Host) List(ctx context.Context, dir string, paths []string, skip string, yield func(Listed) error) error {
-	if !h.Info().Shell || !h.bulk.find || h.bulk.noFind.Load() || h.cfg.Engine == EngineSFTP {
+	if !h.Info().Shell || h.bulk.find == "" || h.bulk.noFind.Load() || h.cfg.Engine == EngineSFTP {
 		return fmt.Errorf("list files with one command: %w", errors.ErrUnsupported)
 	}
 	if !path.IsAbs(dir) || !validRemote(dir) {
@@ -58,11 +58,19 @@ func (h *Host) List(ctx context.Context, dir string, paths []string, skip string
 		word := quote(dotted(p))
 		fmt.Fprintf(&script, "t %s && set -- \"$@\" %[1]s\n", word)
 	}
-	script.WriteString(`[ "$#" -gt 0 ] || exit 0` + "\n" + `exec find "$@" -ignore_readdir_race`)
+	script.WriteString(`[ "$#" -gt 0 ] || exit 0` + "\n" + `exec find "$@"`)
+	gnu := h.bulk.find == "gnu"
+	if gnu {
+		script.WriteString(" -ignore_readdir_race")
+	}
 	if skip != "" {
 		fmt.Fprintf(&script, " -path %s -prune -o", quote(globEscape(dotted(skip))))
 	}
-	fmt.Fprintf(&script, " %s -printf %s -prune -o -printf %s", findUnreadable, quote("!"+findFormat), quote(findFormat))
+	if gnu {
+		fmt.Fprintf(&script, " %s -printf %s -prune -o -printf %s", findUnreadable, quote("!"+findFormat), quote(findFormat))
+	} else {
+		fmt.Fprintf(&script, " -exec sh -c %s sh {} +", quote(`echo "$#"; stat `+h.bulk.find+" "+statFormats[h.bulk.find]+` "$@" || exit 1; printf '%s\0' "$@"`))
+	}
 	if script.Len() > lineLimit/5 { // a byte can take five on the line
 		return fmt.Errorf("list files with one command: %d paths are too many: %w", len(paths), errors.ErrUnsupported)
 	}
@@ -72,10 +80,14 @@ func (h *Host) List(ctx context.Context, dir string, paths []string, skip string
 		if err != nil {
 			return err
 		}
-		return l.list(ctx, script.String(), func(_ string, e Listed) error {
+		take := func(_ string, e Listed) error {
 			own = yield(e)
 			return own
-		})
+		}
+		if gnu {
+			return l.list(ctx, script.String(), take)
+		}
+		return l.listing(ctx, script.String(), func(r *bufio.Reader) error { return readStats(r, take) })
 	}()
 	switch {
 	case err == nil:
@@ -105,8 +117,13 @@ func globEscape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
 }
 
-// list runs a find and takes its entries as they come. What stands before a colon in their facts is passed on as prefix.
+// list runs a GNU find and takes its entries as they come. What stands before a colon in their facts is passed on as prefix.
 func (l *link) list(ctx context.Context, script string, yield func(prefix string, e Listed) error) error {
+	return l.listing(ctx, script, func(r *bufio.Reader) error { return readFound(r, yield) })
+}
+
+// listing runs a command that lists and has what it prints read.
+func (l *link) listing(ctx context.Context, script string, read func(*bufio.Reader) error) error {
 	c, err := l.command(ctx, script, false)
 	if err != nil {
 		return err
@@ -120,28 +137,39 @@ func (l *link) list(ctx context.Context, script string, yield func(prefix string
 	if err := c.skipNoise(ctx); err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(c.stdout, 64<<10)
-	field := func() (string, error) {
-		b, err := r.ReadSlice(0)
-		if err != nil {
-			if err == bufio.ErrBufferFull {
-				err = errBadListing
-			}
-			return string(b), err
-		}
-		return string(b[:len(b)-1]), nil
+	if err := read(bufio.NewReaderSize(c.stdout, 64<<10)); err != nil {
+		return err
 	}
+	return c.end(c.wait())
+}
+
+// listField reads up to a byte, which is left out. At the end of what there is the error is io.EOF where nothing came before.
+func listField(r *bufio.Reader, end byte) (string, error) {
+	b, err := r.ReadSlice(end)
+	switch {
+	case err == nil:
+		return string(b[:len(b)-1]), nil
+	case err == bufio.ErrBufferFull:
+		err = errBadListing
+	case err == io.EOF && len(b) > 0:
+		err = io.ErrUnexpectedEOF
+	}
+	return "", err
+}
+
+// readFound reads what findFormat has printed.
+func readFound(r *bufio.Reader, yield func(prefix string, e Listed) error) error {
 	for {
-		facts, err := field()
-		if err == io.EOF && facts == "" {
-			return c.end(c.wait())
+		facts, err := listField(r, 0)
+		if err == io.EOF {
+			return nil
 		}
 		var p, to string
 		if err == nil {
-			p, err = field()
+			p, err = listField(r, 0)
 		}
 		if err == nil {
-			to, err = field()
+			to, err = listField(r, 0)
 		}
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -165,13 +193,11 @@ func (l *link) list(ctx context.Context, script string, yield func(prefix string
 
 // parseListed reads what find printed of one entry.
 func parseListed(facts, p, to string) (Listed, error) {
-	e := Listed{Path: p, Link: to}
-	if e.Path != "." {
-		var ok bool
-		if e.Path, ok = strings.CutPrefix(p, "./"); !ok {
-			return e, fmt.Errorf("%w: it holds %.100q", errBadListing, p)
-		}
+	e, err := listedAt(p)
+	if err != nil {
+		return e, err
 	}
+	e.Link = to
 	facts, locked := strings.CutPrefix(facts, "!")
 	if locked {
 		e.Err = fs.ErrPermission
@@ -191,13 +217,31 @@ func parseListed(facts, p, to string) (Listed, error) {
 	}
 	e.Stat = Stat{UID: number(words[4]), GID: number(words[5])}
 	e.Type = findType(words[0])
-	e.Mode = fs.FileMode(mode) & fs.ModePerm
-	for bit, m := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+	e.Mode = permissions(mode)
+	return e, nil
+}
+
+// listedAt is an entry of the path that a command printed.
+func listedAt(p string) (e Listed, err error) {
+	rel, ok := strings.CutPrefix(p, "./")
+	if p == "." {
+		rel, ok = p, true
+	}
+	if !ok {
+		return e, fmt.Errorf("%w: it holds %.100q", errBadListing, p)
+	}
+	return Listed{Path: rel}, nil
+}
+
+// permissions reads the lower twelve bits of a mode.
+func permissions(mode uint64) fs.FileMode {
+	m := fs.FileMode(mode) & fs.ModePerm
+	for bit, is := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
 		if mode&bit != 0 {
-			e.Mode |= m
+			m |= is
 		}
 	}
-	return e, nil
+	return m
 }
 
 // findType reads find's %y.

@@ -3,6 +3,8 @@
 package remote
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -37,7 +39,24 @@ func TestListTellsWhatLstatTells(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	h := dialReal(t, "")
+	t.Run("gnu", func(t *testing.T) { wantListed(t, dialReal(t, ""), dir, len(files), true) })
+	for name, programs := range statTools {
+		t.Run(name, func(t *testing.T) { wantListed(t, pathHost(t, programs), dir, len(files), false) })
+	}
+}
+
+// statTools are hosts without GNU find. The BSD one has a find and a stat that know no more than BSD's.
+var statTools = map[string]map[string]string{
+	"busybox": {"find": "exec /usr/bin/busybox find \"$@\"\n", "stat": "exec /usr/bin/busybox stat \"$@\"\n"},
+	"bsd": {
+		"find": "case \"$*\" in *-printf*|*-ignore*) exit 1;; esac\nexec /usr/bin/find \"$@\"\n",
+		"stat": "[ \"$1 $2\" = '-f %Xp %z %m %u %g %i' ] || exit 1\nshift 2\nexec /usr/bin/stat -c '%f %s %Y %u %g %i' \"$@\"\n",
+	},
+}
+
+// wantListed compares a host's list with the files. exact is where the list tells fractions of a second and where links lead.
+func wantListed(t *testing.T, h *Host, dir string, files int, exact bool) {
+	t.Helper()
 	got, err := listAll(t, h, dir, []string{"."}, "dovemend-aside")
 	if err != nil {
 		t.Fatal(err)
@@ -61,18 +80,22 @@ func TestListTellsWhatLstatTells(t *testing.T) {
 		}
 		e, ok := got[rel]
 		st := want.Sys().(*syscall.Stat_t)
-		if !ok || e.Type != want.Mode().Type() || e.Mode != want.Mode()&^fs.ModeType || !e.MTime.Equal(want.ModTime()) || e.Inode != st.Ino ||
+		when := want.ModTime()
+		if !exact {
+			when = time.Unix(when.Unix(), 0)
+		}
+		if !ok || e.Type != want.Mode().Type() || e.Mode != want.Mode()&^fs.ModeType || !e.MTime.Equal(when) || e.Inode != st.Ino ||
 			e.Stat != (Stat{int(st.Uid), int(st.Gid)}) || want.Mode().IsRegular() && e.Size != want.Size() || e.Err != nil {
 			t.Errorf("%q: listed %t %+v, is %v %v %d", rel, ok, e, want.Mode(), want.ModTime(), st.Ino)
 		}
-		if want.Mode()&fs.ModeSymlink != 0 {
+		if exact && want.Mode()&fs.ModeSymlink != 0 {
 			if to, err := os.Readlink(p); err != nil || to != e.Link {
 				t.Errorf("%q leads to %q, told is %q", rel, to, e.Link)
 			}
 		}
 		return nil
 	})
-	if err != nil || n != len(got) || n < len(files) {
+	if err != nil || n != len(got) || n < files {
 		t.Errorf("%d entries, %d listed, %v", n, len(got), err)
 	}
 	some, err := listAll(t, h, dir, []string{"sub", "one", "missing", "link", "-dash"}, "")
@@ -116,9 +139,38 @@ func TestListNamesDirectoriesThatCannotBeRead(t *testing.T) {
 // TestListWithoutItsFind: without GNU find there is no list, and one that breaks off is not asked again.
 func TestListWithoutItsFind(t *testing.T) {
 	dir, _, _ := fetchTree(t)
-	for _, tool := range tarTools[2:] {
-		if _, err := listAll(t, pathHost(t, tool.programs), dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%s: %v", tool.name, err)
+	stat := statTools["busybox"]["stat"]
+	for name, programs := range map[string]map[string]string{
+		"nothing": nil, "no find": {"stat": stat}, "no stat": {"find": statTools["busybox"]["find"]}, "a find that runs nothing": {"find": "exit 1\n", "stat": stat},
+	} {
+		if _, err := listAll(t, pathHost(t, programs), dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	const tried = "case \"$*\" in *-printf*) exit 1;; */dev/null*) exit;; esac\n"
+	for name, script := range map[string]string{
+		"a failure":           "printf '1\n81a4 5 1 0 0 7\n./one\\0'; exit 1\n",
+		"a name too few":      "printf '2\n81a4 5 1 0 0 7\n81a4 5 1 0 0 7\n./one\\0'\n",
+		"a fact too few":      "printf '2\n81a4 5 1 0 0 7\n./one\\0./sub\\0'\n",
+		"half a name":         "printf '1\n81a4 5 1 0 0 7\n./one'\n",
+		"no name":             "printf '1\n81a4 5 1 0 0 7\n'\n",
+		"none":                "printf '0\n'\n",
+		"far too many":        "printf '99999999\n'; exec yes\n",
+		"a name from outside": "printf '1\n81a4 5 1 0 0 7\n/etc/passwd\\0'\n",
+		"a negative size":     "printf '1\n81a4 -5 1 0 0 7\n./one\\0'\n",
+		"few words":           "printf '1\n81a4 5\n./one\\0'\n",
+		"no number":           "printf '1\n81a4 5 x 0 0 7\n./one\\0'\n",
+		"no end":              "exec cat /dev/zero\n",
+	} {
+		h := pathHost(t, map[string]string{"find": tried + script, "stat": stat})
+		if h.bulk.find != "-c" {
+			t.Fatalf("stat was not found, but %q", h.bulk.find)
+		}
+		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
+			t.Errorf("stat, %s: %v", name, err)
+		}
+		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("stat, %s, asked again: %v", name, err)
 		}
 	}
 	const probed = "case \"$*\" in */dev/null*) printf c; exit;; esac\n"
@@ -133,7 +185,7 @@ func TestListWithoutItsFind(t *testing.T) {
 		"no NUL":              "while :; do printf 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; done\n",
 	} {
 		h := pathHost(t, map[string]string{"find": probed + script})
-		if !h.bulk.find {
+		if h.bulk.find != "gnu" {
 			t.Fatal("find was not found")
 		}
 		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
@@ -183,5 +235,17 @@ func FuzzParseListed(f *testing.F) {
 		if err == nil && (e.Size < 0 || e.Path == "" && p != "./" || strings.HasPrefix(e.Path, "./") && !strings.HasPrefix(p, "././")) {
 			t.Errorf("%q %q is %+v", facts, p, e)
 		}
+	})
+}
+
+func FuzzReadStats(f *testing.F) {
+	f.Add([]byte("2\n81a4 5 1 0 0 7\n41ed 4096 1.5 -1 4294967295 18446744073709551615\n./a\n\x00.\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = readStats(bufio.NewReaderSize(bytes.NewReader(b), 64<<10), func(_ string, e Listed) error {
+			if e.Size < 0 || e.Path == "" && !bytes.Contains(b, []byte("./\x00")) {
+				t.Errorf("%q: %+v", b, e)
+			}
+			return nil
+		})
 	})
 }

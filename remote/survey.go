@@ -38,7 +38,7 @@ type survey struct {
 // tells is as old as the survey. Where the host has no shell or no find for it, or it fails, the files are those of [Host.FS].
 func (h *Host) Surveyed(ctx context.Context, s Survey) *FS {
 	f := h.FS(ctx)
-	if !h.Info().Shell || !h.bulk.sameHome || !h.bulk.find || h.bulk.noFind.Load() || h.cfg.Engine == EngineSFTP {
+	if !h.Info().Shell || !h.bulk.sameHome || h.bulk.find != "gnu" || h.bulk.noFind.Load() || h.cfg.Engine == EngineSFTP {
 		return f
 	}
 	v := &survey{at: map[string]*fileInfo{}, in: map[string][]fs.DirEntry{}, missing: map[string]bool{}}
