@@ -207,6 +207,7 @@ func TestUnknownMailboxSuggestsNearOnes(t *testing.T) {
 // TestStubbornProcesses have processes that ignore SIGTERM, and one that comes back again and again.
 func TestStubbornProcesses(t *testing.T) {
 	d := newBadDay(t, "sdbox", 5, remotetest.EmbeddedOptions{})
+	d.engine.grace = 300 * time.Millisecond
 	before := d.tree()
 	for range 2 {
 		if _, err := d.h.Spawn(sshhost.ProcessOptions{IgnoreTERM: true}); err != nil {

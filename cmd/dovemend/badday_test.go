@@ -148,16 +148,9 @@ func (o outcome) check(t *testing.T, code int, texts ...string) {
 // process is dovemend in a process of its own, with the quick engine.
 func (d *badDay) process(verb string, args ...string) *exec.Cmd {
 	d.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	name := filepath.Join(d.t.TempDir(), "dovemend-quick")
-	if err := os.Symlink(self, name); err != nil {
-		d.t.Fatal(err)
-	}
+	name := ownBinary(d.t, "dovemend-quick")
 	cmd := exec.Command(name, d.line(verb, args...)[1:]...)
-	cmd.Env = []string{"HOME=" + filepath.Dir(name), "PATH=" + os.Getenv("PATH"), "TERM=dumb", "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = append([]string{"HOME=" + filepath.Dir(name), "PATH=" + os.Getenv("PATH"), "TERM=dumb"}, goEnv()...)
 	return cmd
 }
 

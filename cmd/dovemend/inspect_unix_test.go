@@ -51,7 +51,7 @@ func TestInspectTellsWhatItMayNotRead(t *testing.T) {
 	}
 	run := func(args ...string) (int, string, string) {
 		cmd := exec.Command(binary, append([]string{"inspect"}, args...)...)
-		cmd.Env = []string{"HOME=" + dir, "PATH=/bin", "TERM=dumb"}
+		cmd.Env = append([]string{"HOME=" + dir, "PATH=/bin", "TERM=dumb"}, goEnv()...)
 		if os.Getuid() == 0 {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}

@@ -12,12 +12,13 @@ import (
 // quickEngine is package repair with a short wait after the processes have ended, and the connection made as a test wants.
 type quickEngine struct {
 	realEngine
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	grace time.Duration // how long a process may take to end; 0 as ever
 }
 
 func (e quickEngine) hurry(o repair.Options) repair.Options {
 	o.Remote.NoAgent = true
-	o.Quiesce.Grace, o.Quiesce.Settle, o.Quiesce.Tries = 300*time.Millisecond, 20*time.Millisecond, 2
+	o.Quiesce.Grace, o.Quiesce.Settle, o.Quiesce.Tries = e.grace, 20*time.Millisecond, 2
 	if e.dial != nil {
 		o.Remote.Dial = e.dial
 	}

@@ -2,17 +2,14 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"dovemend/remote/remotetest"
 	"dovemend/remote/remotetest/fill"
@@ -25,6 +22,7 @@ type realCase struct {
 	h     *remotetest.RealHost
 	state string
 	env   []string
+	quick bool // watch only shortly that no process comes back, and not for the time that is the default
 }
 
 var realLayouts = []struct {
@@ -63,13 +61,16 @@ func TestRealHostAsAScript(t *testing.T) {
 		step("accounts", c.accountsAreFoundAndMeasured)
 		step("backup", c.backupIsTheTree)
 		step("plan", c.planWithoutApplyChangesNothing)
+		c.quick = true // from here on most commands end processes
 		step("undo", c.undoIsByteForByte)
 		for _, then := range []string{"undo", "resume"} {
 			for _, size := range []int64{1, 500, 1000} {
 				step(fmt.Sprintf("kill at %d bytes, %s", size, then), func() { c.killAnd(then, size) })
 			}
 		}
+		c.quick = false
 		step("clear", func() { c.clearAndUndo(false) })
+		c.quick = true
 		step("clear --aside", func() { c.clearAndUndo(true) })
 		step("drop-cache", c.dropCacheKeepsEverything)
 		step("drop-index", c.dropIndexAndUndo)
@@ -88,12 +89,17 @@ func newRealCase(t *testing.T, o remotetest.Options) *realCase {
 	c.env = append(c.env, "HOME="+t.TempDir(), "DOVEMEND_HOST="+h.User()+"@"+h.Addr(), "DOVEMEND_IDENTITY="+h.Identity(),
 		"DOVEMEND_KNOWN_HOSTS="+h.KnownHosts(), "DOVEMEND_SSH_CONFIG=none", "DOVEMEND_ACCOUNT="+h.Account(),
 		"DOVEMEND_STATE_DIR="+c.state)
+	c.env = append(c.env, goEnv()...)
 	return c
 }
 
 // command is dovemend with these arguments, in a process of its own.
 func (c *realCase) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(dovemendBinary(c.t), args...)
+	name := "dovemend"
+	if c.quick {
+		name = "dovemend-quick"
+	}
+	cmd := exec.Command(ownBinary(c.t, name), args...)
 	cmd.Env = c.env
 	return cmd
 }
@@ -339,68 +345,4 @@ func (c *realCase) undoIsByteForByte() {
 	c.run(0, "undo", "--run", id)
 	c.sameTree(before, c.tree("."))
 	c.sameTruth("after undo", c.h.Truth)
-}
-
-// killAnd kills a clear with SIGKILL as soon as its journal has so many bytes, and then finishes it or takes it back.
-func (c *realCase) killAnd(then string, size int64) {
-	c.quiet()
-	before := c.tree(".")
-	old, _ := filepath.Glob(filepath.Join(c.state, "runs", "*", "journal.jsonl"))
-	cmd := c.command("repair", "--remedy", "clear", "--apply", "--confirm", "INBOX", "--imap", "off", "--preauth", "off",
-		"--accept-loss", "messages,flags,keywords,uids", "--json")
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	id := ""
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for running := true; id == "" && running && ctx.Err() == nil; {
-		select {
-		case <-ended: // faster than we could look
-			running = false
-		default:
-		}
-		journals, _ := filepath.Glob(filepath.Join(c.state, "runs", "*", "journal.jsonl"))
-		for _, j := range journals {
-			if info, err := os.Stat(j); err == nil && (info.Size() >= size || !running) && !slices.Contains(old, j) {
-				id = filepath.Base(filepath.Dir(j))
-			}
-		}
-		time.Sleep(200 * time.Microsecond)
-	}
-	if err := cmd.Process.Kill(); err == nil {
-		<-ended
-	}
-	if id == "" {
-		c.t.Fatal("the run never wrote its journal")
-	}
-	b, err := os.ReadFile(filepath.Join(c.state, "runs", id, "run.json"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var meta struct{ Stage string }
-	if err := json.Unmarshal(b, &meta); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Logf("killed at stage %s", meta.Stage)
-	switch {
-	case meta.Stage == "planned": // nothing was changed: both say so
-		c.run(2, then, "--run", id)
-		c.sameTree(before, c.tree("."))
-	case then == "undo" && meta.Stage == "applying":
-		c.run(0, "undo", "--run", id)
-		c.sameTree(before, c.tree("."))
-		c.sameTruth("after undo", c.h.Truth)
-	case meta.Stage == "applying":
-		c.run(0, "resume", "--run", id, "--imap", "off", "--preauth", "off")
-		if now := remotetest.ReadTruth(c.t, c.h); len(now.Mailboxes[fill.Inbox].Messages) != 0 {
-			c.t.Errorf("INBOX has %d messages after resume", len(now.Mailboxes[fill.Inbox].Messages))
-		}
-		fallthrough
-	default: // it had just ended
-		c.run(0, "undo", "--run", id)
-		c.sameTruth("after undo of the resumed run", c.h.Truth)
-	}
 }

@@ -38,6 +38,7 @@ func setUpScript(e *testscript.Env) error {
 		}
 	}
 	e.Vars = append(env, "HOME="+e.WorkDir+"/home", "XDG_STATE_HOME="+e.WorkDir+"/state", "TERM=dumb", "NO_COLOR=1")
+	e.Vars = append(e.Vars, goEnv()...)
 	for _, d := range []string{"home/.ssh", "state"} {
 		if err := os.MkdirAll(e.WorkDir+"/"+d, 0o700); err != nil {
 			return err
