@@ -187,6 +187,7 @@ func shaken(n int) []int {
 func TestRebuildIsTakenBackToTheLastByte(t *testing.T) {
 	for layout, lay := range broken {
 		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
 			b := lay(t)
 			before := b.everything(true)
 			r, _ := b.rebuild()
@@ -266,6 +267,7 @@ func TestRebuildThatIsInterruptedAfterAnyStepIsFinishedOrTakenBack(t *testing.T)
 func TestRebuildBeginsAnewWhenAMailProcessWakesUp(t *testing.T) {
 	for layout, lay := range broken {
 		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
 			b := lay(t)
 			r, p := b.rebuild()
 			if err := r.Apply(t.Context()); err != nil {

@@ -97,7 +97,8 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// do runs the program in this process.
+// do runs the program in this process. Tests of this do not run in parallel: reading its flags, urfave/cli writes to variables
+// of its own.
 func (d *badDay) do(verb string, args ...string) outcome {
 	d.t.Helper()
 	return d.judged(d.line(verb, args...), func(p *program) int { return p.run(d.line(verb, args...)) })
