@@ -2,6 +2,8 @@ package dovecot
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"sort"
 )
@@ -55,3 +57,6 @@ func (x Expunged) UID(uid UID) bool {
 
 // GUID reports whether a message of this GUID was expunged from this mailbox.
 func (x Expunged) GUID(g GUID) bool { return x.guids[g] }
+
+// GUIDs are those of the messages that were expunged, as far as they are told.
+func (x Expunged) GUIDs() iter.Seq[GUID] { return maps.Keys(x.guids) }

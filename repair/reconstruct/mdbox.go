@@ -1,6 +1,7 @@
 package reconstruct
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"slices"
@@ -119,8 +120,9 @@ func (t *Storage) better(a, b *Stored) bool {
 
 // Hidden reports whether a file of the storage may exist where the copy does not hold it.
 func (t *Storage) Hidden(id uint32) bool {
-	i := slices.IndexFunc(t.Files, func(f File) bool { return f.ID == id })
-	return i < 0 && t.AltLink || i >= 0 && t.Files[i].Why != nil
+	// They are sorted by ID; the first of one it is.
+	i, found := slices.BinarySearchFunc(t.Files, id, func(f File, id uint32) int { return cmp.Compare(f.ID, id) })
+	return !found && t.AltLink || found && t.Files[i].Why != nil
 }
 
 // MessageOf is a stored message by itself, as its own metadata tell it.

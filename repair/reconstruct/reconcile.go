@@ -18,14 +18,28 @@ type reconciler struct {
 	t     *Storage
 	boxes []*State
 
-	lost  []*State // mailboxes that may have lost messages
-	gone  map[*State]dovecot.Expunged
-	added map[*State][]*Stored
-	bound []saved // when messages were saved, at the latest
+	byName map[string]*State // by storage name
+	lost   []*State          // mailboxes that may have lost messages
+	holds  map[held]bool     // which messages these have
+	gone   map[*State]dovecot.Expunged
+	purged map[dovecot.GUID]bool // what was expunged from any mailbox; nil: not looked at yet
+	added  map[*State][]*Stored
+	bound  []saved // when messages were saved, at the latest
+}
+
+// held says that a mailbox has a stored message.
+type held struct {
+	s  *State
+	st *Stored
 }
 
 func (r *reconciler) reconcile() {
-	r.gone, r.added = map[*State]dovecot.Expunged{}, map[*State][]*Stored{}
+	r.gone, r.added, r.byName = map[*State]dovecot.Expunged{}, map[*State][]*Stored{}, make(map[string]*State, len(r.boxes))
+	for _, s := range r.boxes {
+		if r.byName[s.Mailbox.Storage] == nil {
+			r.byName[s.Mailbox.Storage] = s
+		}
+	}
 	if r.t.Sound {
 		r.dropOverclaimed()
 	}
@@ -158,13 +172,7 @@ func (r *reconciler) savedBy(st *Stored) int64 {
 }
 
 // box is the mailbox that a message was first saved to, or nil.
-func (r *reconciler) box(st *Stored) *State {
-	i := slices.IndexFunc(r.boxes, func(s *State) bool { return s.Mailbox.Storage == st.Mailbox })
-	if i < 0 {
-		return nil
-	}
-	return r.boxes[i]
-}
+func (r *reconciler) box(st *Stored) *State { return r.byName[st.Mailbox] }
 
 // findLost finds the mailboxes that may have lost messages: those whose index files are damaged or gone, and those whose index
 // was made anew later than the mail that was first saved to them, and to which something still refers.
@@ -178,9 +186,16 @@ func (r *reconciler) findLost() {
 			s.Anew = true
 		}
 	}
+	r.holds = map[held]bool{}
 	for _, s := range r.boxes {
-		if !s.Sound || s.Anew {
-			r.lost = append(r.lost, s)
+		if s.Sound && !s.Anew {
+			continue
+		}
+		r.lost = append(r.lost, s)
+		for i := range s.Messages {
+			if st := s.Messages[i].stored; st != nil {
+				r.holds[held{s, st}] = true
+			}
 		}
 	}
 }
@@ -240,18 +255,26 @@ func (r *reconciler) claimedElsewhere(st *Stored) bool {
 }
 
 func (r *reconciler) anyExpunged(st *Stored) bool {
-	return slices.ContainsFunc(r.boxes, func(s *State) bool { return r.expunged(s).GUID(st.GUID) })
+	if r.purged == nil {
+		r.purged = map[dovecot.GUID]bool{}
+		for _, s := range r.boxes {
+			for id := range r.expunged(s).GUIDs() {
+				r.purged[id] = true
+			}
+		}
+	}
+	return r.purged[st.GUID]
 }
 
 // loser is the mailbox that a message was most likely lost from, or nil: the one it was first saved to, else the only one that
 // lost anything, else the one that the list index says lacks the most.
 func (r *reconciler) loser(st *Stored, home *State) *State {
-	lost := slices.DeleteFunc(slices.Clone(r.lost), func(s *State) bool { return slices.Contains(r.added[s], st) || s.claims(st) })
+	if home != nil && (!home.Sound || home.Anew) && !r.holds[held{home, st}] {
+		return home
+	}
+	lost := slices.DeleteFunc(slices.Clone(r.lost), func(s *State) bool { return r.holds[held{s, st}] })
 	if len(lost) == 0 {
 		return nil
-	}
-	if slices.Contains(lost, home) {
-		return home
 	}
 	lacks := func(s *State) int {
 		if !s.Names.HasCounts {
@@ -262,12 +285,9 @@ func (r *reconciler) loser(st *Stored, home *State) *State {
 	return slices.MaxFunc(lost, func(a, b *State) int { return cmp.Compare(lacks(a), lacks(b)) })
 }
 
-func (s *State) claims(st *Stored) bool {
-	return slices.ContainsFunc(s.Messages, func(m Message) bool { return m.stored == st })
-}
-
 func (r *reconciler) add(s *State, st *Stored) {
 	st.Claims++
+	r.holds[held{s, st}] = true
 	r.added[s] = append(r.added[s], st)
 }
 

@@ -80,6 +80,15 @@ func (m *Message) isNameless() bool {
 	return m.stored == nil && m.MapUID == 0 && m.GUID.IsZero() && m.Lost
 }
 
+func allNameless(list []Message) bool {
+	for i := range list {
+		if !list[i].isNameless() {
+			return false
+		}
+	}
+	return true
+}
+
 // namelessRuns are the UIDs of nameless messages that follow each other.
 func (s *State) namelessRuns() []dovecot.UIDRange {
 	var runs []dovecot.UIDRange
@@ -173,8 +182,7 @@ func (s *State) fillGaps(list []*Stored) map[*Stored]dovecot.UID {
 	for _, gap := range slices.Concat(s.Index.Gaps, s.namelessRuns()) {
 		i := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID > gap.Last })
 		j := sort.Search(len(s.Messages), func(i int) bool { return s.Messages[i].UID >= gap.First })
-		known := func(m Message) bool { return !m.isNameless() }
-		if slices.ContainsFunc(s.Messages[j:i], known) || gap.Last >= s.NextUID { // something of the gap is known from elsewhere
+		if gap.Last >= s.NextUID || !allNameless(s.Messages[j:i]) { // something of the gap is known from elsewhere
 			continue
 		}
 		low, high := dovecot.UID(0), ^dovecot.UID(0)
