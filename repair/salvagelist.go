@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,7 +61,8 @@ func (x *salvager) list(ctx context.Context) error {
 }
 
 func (x *salvager) unread(name store.RelPath, why string) {
-	if !slices.ContainsFunc(x.out.Unread, func(u reconstruct.Unread) bool { return u.File == name }) {
+	if !x.named[name] {
+		x.named[name] = true
 		x.out.Unread = append(x.out.Unread, reconstruct.Unread{File: name, Why: why})
 	}
 }

@@ -35,7 +35,9 @@ type salvager struct {
 	acct   *reconstruct.Account
 	all    bool // all mailboxes were asked for
 	out    Salvaged
-	stored []place // of Maildir and sdbox: every file that is a message
+	stored []place                       // of Maildir and sdbox: every file that is a message
+	named  map[store.RelPath]bool        // in out.Unread
+	boxes  map[string]*reconstruct.State // those asked for, by storage name
 	temp   map[place]fs.FileInfo
 	seen   map[place]fate
 	now    place // of the message that is being written
@@ -48,8 +50,14 @@ type salvager struct {
 }
 
 func newSalvager(fsys fs.FS, acct *reconstruct.Account, all bool) *salvager {
-	return &salvager{fsys: fsys, acct: acct, all: all, temp: map[place]fs.FileInfo{}, seen: map[place]fate{}, bases: map[string]bool{},
-		parts: &attachments{fsys: fsys}}
+	x := &salvager{fsys: fsys, acct: acct, all: all, named: map[store.RelPath]bool{}, boxes: map[string]*reconstruct.State{}, temp: map[place]fs.FileInfo{},
+		seen: map[place]fate{}, bases: map[string]bool{}, parts: &attachments{fsys: fsys}}
+	for _, s := range acct.Boxes {
+		if x.boxes[s.Mailbox.Storage] == nil {
+			x.boxes[s.Mailbox.Storage] = s
+		}
+	}
+	return x
 }
 
 // expected is how many messages there will be, roughly: for the progress alone.
@@ -152,11 +160,10 @@ func (x *salvager) pass(p place) {
 
 // box is the mailbox of that storage name, of those asked for.
 func (x *salvager) box(storage string) *reconstruct.State {
-	i := slices.IndexFunc(x.acct.Boxes, func(s *reconstruct.State) bool { return s.Mailbox.Storage == storage })
-	if i < 0 || storage == "" {
+	if storage == "" {
 		return nil
 	}
-	return x.acct.Boxes[i]
+	return x.boxes[storage]
 }
 
 // name is a mailbox's name for people, also where the mailbox itself is gone.
@@ -237,7 +244,7 @@ func (x *salvager) sweepFile(p place) {
 		return
 	}
 	s := x.folderOf(p)
-	if slices.Contains(s.Twins, p.file) {
+	if _, twin := slices.BinarySearch(s.Twins, p.file); twin { // they are sorted
 		x.seen[p] = fate{told: true}
 		x.out.Ledger.Duplicates++
 		return

@@ -87,12 +87,13 @@ func (x *examiner) cacheFault(c *dovecot.Cache, faults []dovecot.Fault) (first d
 	if len(faults) > 0 {
 		return faults[0], len(faults)
 	}
+	values := map[string][]byte{}
 	for i := range x.State.Index.Records {
 		offset, seq, ok := x.State.Index.CacheOffset(&x.State.Index.Records[i])
 		if !ok || seq != c.Seq || c.IndexID != x.State.Index.IndexID {
 			continue // of another cache, which Dovecot does not use
 		}
-		if _, faults := c.Lookup(offset); len(faults) > 0 {
+		if faults := c.LookupInto(values, offset); len(faults) > 0 {
 			return faults[0], len(faults)
 		}
 	}

@@ -138,7 +138,14 @@ func parseCacheFields(b []byte) ([]CacheField, bool) {
 // Lookup reads what the cache knows of a message: data by field name. It follows the chain of records from the newest,
 // at offset, to the oldest; the newest value counts, of bitmasks all together.
 func (c *Cache) Lookup(offset uint32) (map[string][]byte, []Fault) {
-	values, fs := map[string][]byte{}, &faults{}
+	values := map[string][]byte{}
+	return values, c.LookupInto(values, offset)
+}
+
+// LookupInto is [Cache.Lookup] for those who look up many messages: it makes no map, but empties one and puts the values there.
+func (c *Cache) LookupInto(values map[string][]byte, offset uint32) []Fault {
+	clear(values)
+	fs := &faults{}
 	for at, steps := int64(offset), 0; at != 0; steps++ {
 		if at < cacheHeaderSize || at%4 != 0 || at+cacheRecordHeaderSize > int64(len(c.b)) {
 			fs.add(int(min(at, int64(len(c.b)))), "cache-offset", "a record at offset %d, in a file of %d bytes", at, len(c.b))
@@ -159,7 +166,7 @@ func (c *Cache) Lookup(offset uint32) (map[string][]byte, []Fault) {
 		}
 		at = prev
 	}
-	return values, fs.all()
+	return fs.all()
 }
 
 // record adds the fields of one record to what newer records told.

@@ -85,6 +85,7 @@ func ParseDbox(r io.ReaderAt, size int64, known []DboxExtent) (*DboxFile, []Faul
 func WalkDbox(r io.ReaderAt, size int64, known []DboxExtent, begin func(*DboxFile), yield func(DboxMessage) bool) (*DboxFile, []Fault, error) {
 	p := &dboxParser{f: &DboxFile{Size: size}, known: known, yield: yield}
 	p.d = &dboxReader{r: r, size: size, budget: 64<<20 + 16*size}
+	defer p.d.close()
 	p.header()
 	if begin != nil {
 		begin(p.f)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // dboxReader looks at a file through a window, so that a storage file of many GiB needs no more memory than a small one.
@@ -12,11 +13,23 @@ type dboxReader struct {
 	size   int64
 	start  int64
 	window []byte
+	whole  *[dboxWindow]byte
 	err    error
 	budget int64 // bytes that may still be looked at in vain while resynchronising
 }
 
 const dboxWindow = 2 * dboxMetaLimit
+
+// dboxWindows are windows that no reader uses: an sdbox mailbox has as many files as messages.
+var dboxWindows = sync.Pool{New: func() any { return new([dboxWindow]byte) }}
+
+// close gives the window back. Nothing that was read may refer to it.
+func (d *dboxReader) close() {
+	if d.whole != nil {
+		dboxWindows.Put(d.whole)
+		d.whole, d.window = nil, nil
+	}
+}
 
 // at returns up to n (at most dboxMetaLimit) bytes from an offset on; fewer at the end of the file or after an error.
 func (d *dboxReader) at(off int64, n int) []byte {
@@ -26,7 +39,8 @@ func (d *dboxReader) at(off int64, n int) []byte {
 	n = int(min(int64(n), d.size-off))
 	if off < d.start || off+int64(n) > d.start+int64(len(d.window)) {
 		if d.window == nil {
-			d.window = make([]byte, min(dboxWindow, d.size))
+			d.whole = dboxWindows.Get().(*[dboxWindow]byte)
+			d.window = d.whole[:]
 		}
 		d.window = d.window[:min(int64(cap(d.window)), d.size-off)]
 		got, err := d.r.ReadAt(d.window, off)

@@ -2,6 +2,7 @@ package dovecot
 
 import (
 	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -52,9 +53,13 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 // comes out of Read as it is.
 func NewPlainReader(r io.Reader) *PlainReader {
 	src := &source{r: r}
-	br := bufio.NewReaderSize(src, 16<<10)
-	head, _ := br.Peek(EncodingSize)
+	head := src.head(EncodingSize)
 	p := &PlainReader{Encoding: DetectEncoding(head), src: src, limit: -1}
+	if p.Encoding == Plain { // nearly all messages: no buffer for them
+		p.dec = io.MultiReader(bytes.NewReader(head), src)
+		return p
+	}
+	br := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), src), 16<<10)
 	switch p.Encoding {
 	case Gzip:
 		p.dec = &lazy{open: func() (io.Reader, error) { return gzip.NewReader(br) }}
@@ -144,7 +149,26 @@ type source struct {
 	err error
 }
 
+// head reads the first bytes; fewer where there are no more.
+func (s *source) head(n int) []byte {
+	b := make([]byte, 0, n)
+	for try := 0; len(b) < n && try < 100; try++ {
+		m, err := s.Read(b[len(b):n])
+		b = b[:len(b)+m]
+		if err != nil {
+			break
+		}
+		if m > 0 {
+			try = 0
+		}
+	}
+	return b
+}
+
 func (s *source) Read(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
 	n, err := s.r.Read(b)
 	if err != nil && err != io.EOF {
 		s.err = err

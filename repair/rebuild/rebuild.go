@@ -238,14 +238,17 @@ func (b *builder) locked(s *reconstruct.State) []NewMode {
 			unread = append(unread, reconstruct.Unread{File: s.Messages[i].File})
 		}
 	}
+	seen := map[store.RelPath]bool{}
 	for _, u := range unread {
+		if seen[u.File] {
+			continue
+		}
+		seen[u.File] = true
 		info, err := fs.Lstat(b.FS, string(u.File))
 		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o600 == 0o600 {
 			continue
 		}
-		if !slices.ContainsFunc(list, func(m NewMode) bool { return m.Path == u.File }) {
-			list = append(list, NewMode{u.File, info.Mode().Perm() | 0o600, s.Mailbox.Name})
-		}
+		list = append(list, NewMode{u.File, info.Mode().Perm() | 0o600, s.Mailbox.Name})
 	}
 	return list
 }

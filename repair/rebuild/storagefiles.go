@@ -23,6 +23,7 @@ type files struct {
 	fate map[*reconstruct.Stored]string // why a message cannot stay
 	ends map[*reconstruct.Stored]int64  // where a message ends in the mended file
 	cut  map[*reconstruct.Stored]bool   // it is no longer in the mended file
+	of   map[*reconstruct.Stored]*reconstruct.Message
 }
 
 // patch is some bytes of a file that become others.
@@ -159,12 +160,20 @@ func (f *files) message(p *patched, st *reconstruct.Stored, next int64) error {
 	return nil
 }
 
-// claimed is the message as a mailbox that refers to it knows it.
+// claimed is the message as the first mailbox that refers to it knows it.
 func (f *files) claimed(st *reconstruct.Stored) *reconstruct.Message {
-	for _, s := range f.b.Account.All() {
-		if i := slices.IndexFunc(s.Messages, func(m reconstruct.Message) bool { return m.Place() == st }); i >= 0 {
-			return &s.Messages[i]
+	if f.of == nil {
+		f.of = map[*reconstruct.Stored]*reconstruct.Message{}
+		for _, s := range f.b.Account.All() {
+			for i := range s.Messages {
+				if m := &s.Messages[i]; m.Place() != nil && f.of[m.Place()] == nil {
+					f.of[m.Place()] = m
+				}
+			}
 		}
+	}
+	if m := f.of[st]; m != nil {
+		return m
 	}
 	return reconstruct.MessageOf(f.t, st)
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"dovemend/repair/dovecot"
 	"dovemend/repair/store"
 )
@@ -19,6 +21,7 @@ type Account struct {
 	List    *dovecot.List
 	// ListFaults are what is wrong with the list index. With LAYOUT=index it is the only place of the mailboxes' names.
 	ListFaults []FileFault
+	nodes      map[string]int // where in List a mailbox is
 }
 
 // Fate says what became of a message that is in no mailbox.
@@ -45,19 +48,9 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 	if err := acct.readList(fsys); err != nil {
 		return nil, err
 	}
-	read := func(m store.Mailbox) (*State, error) {
-		s := &State{Mailbox: m, Layout: a.Layout, Names: acct.listed(m)}
-		if err := s.readIndex(fsys, m); err != nil {
-			return nil, err
-		}
-		return s, ctx.Err()
-	}
-	for _, m := range boxes {
-		s, err := read(m)
-		if err != nil {
-			return nil, err
-		}
-		acct.Boxes = append(acct.Boxes, s)
+	var err error
+	if acct.Boxes, err = acct.readIndexes(ctx, fsys, boxes); err != nil {
+		return nil, err
 	}
 	switch a.Layout {
 	case store.Maildir:
@@ -78,18 +71,19 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 		}
 		return acct, nil
 	}
+	asked := map[store.RelPath]bool{}
+	for _, m := range boxes {
+		asked[m.Dir] = true
+	}
+	var others []store.Mailbox
 	for _, m := range a.Mailboxes {
-		if slices.ContainsFunc(boxes, func(b store.Mailbox) bool { return b.Dir == m.Dir }) {
-			continue
-		}
-		if _, err := fs.Stat(fsys, string(m.Dir)); err != nil {
+		if _, err := fs.Stat(fsys, string(m.Dir)); err != nil || asked[m.Dir] {
 			continue // not in the copy
 		}
-		s, err := read(m)
-		if err != nil {
-			return nil, err
-		}
-		acct.Others = append(acct.Others, s)
+		others = append(others, m)
+	}
+	if acct.Others, err = acct.readIndexes(ctx, fsys, others); err != nil {
+		return nil, err
 	}
 	if err := acct.readMDBox(ctx, fsys); err != nil {
 		return nil, err
@@ -100,6 +94,27 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 		}
 	}
 	return acct, nil
+}
+
+// readIndexes reads the index files of mailboxes, of several at one time.
+func (acct *Account) readIndexes(ctx context.Context, fsys fs.FS, boxes []store.Mailbox) ([]*State, error) {
+	states := make([]*State, len(boxes))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelReads)
+	for i, m := range boxes {
+		s := &State{Mailbox: m, Layout: acct.Account.Layout, Names: acct.listed(m)}
+		states[i] = s
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return s.readIndex(fsys, m)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return states, nil
 }
 
 // All are all mailboxes that are known.

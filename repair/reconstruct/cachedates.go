@@ -23,13 +23,17 @@ func (s *State) datesFromCache(fsys fs.FS) error {
 	if c == nil || err != nil {
 		return err
 	}
+	values := map[string][]byte{}
 	for i := range s.Messages {
 		m := &s.Messages[i]
-		rec := s.Index.Find(m.UID)
-		if !m.Received.IsZero() || rec == nil {
+		if !m.Received.IsZero() {
 			continue
 		}
-		values := s.cacheOf(c, rec)
+		rec := s.Index.Find(m.UID)
+		if rec == nil {
+			continue
+		}
+		s.cacheOf(c, rec, values)
 		if v := values["date.received"]; len(v) == 4 {
 			m.Received, m.By.Received = time.Unix(int64(number(v)), 0).UTC(), ByCache
 		}
@@ -47,13 +51,15 @@ func (r *maildirReader) cachedDates() error {
 	if c == nil || err != nil {
 		return err
 	}
+	values := map[string][]byte{}
 	for i := range r.Messages {
 		m := &r.Messages[i]
 		rec := r.Index.Find(m.UID)
 		if m.UID == 0 || rec == nil {
 			continue
 		}
-		v := r.cacheOf(c, rec)["date.received"]
+		r.cacheOf(c, rec, values)
+		v := values["date.received"]
 		if len(v) != 4 || number(v) == 0 || int64(number(v)) == m.Received.Unix() {
 			continue
 		}
@@ -75,12 +81,12 @@ func (s *State) readCache(fsys fs.FS) (*dovecot.Cache, error) {
 	return c, nil
 }
 
-// cacheOf is what the cache tells of a message; nil where nothing.
-func (s *State) cacheOf(c *dovecot.Cache, rec *dovecot.Record) map[string][]byte {
+// cacheOf makes values what the cache tells of a message: empty where nothing.
+func (s *State) cacheOf(c *dovecot.Cache, rec *dovecot.Record, values map[string][]byte) {
 	offset, seq, ok := s.Index.CacheOffset(rec)
 	if !ok || seq != c.Seq {
-		return nil
+		clear(values)
+		return
 	}
-	values, _ := c.Lookup(offset)
-	return values
+	c.LookupInto(values, offset)
 }

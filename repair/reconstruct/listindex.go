@@ -52,22 +52,43 @@ func (acct *Account) listed(m store.Mailbox) Listed {
 	if acct.List == nil {
 		return Listed{}
 	}
+	if acct.nodes == nil {
+		acct.nameNodes()
+	}
+	name := m.Storage
+	if path.Base(string(m.Dir)) == m.Storage && len(m.Storage) == 32 { // LAYOUT=index
+		name = guidNode + name
+	}
+	i, ok := acct.nodes[name]
+	if !ok {
+		return Listed{}
+	}
+	n := &acct.List.Nodes[i]
+	if n.GUID.IsZero() && n.UIDValidity == 0 {
+		return Listed{}
+	}
+	return Listed{Known: true, GUID: n.GUID, UIDValidity: n.UIDValidity, ModSeq: n.ModSeq, HasCounts: n.HasCounts, Messages: n.Messages, Unseen: n.Unseen, NextUID: n.NextUID}
+}
+
+// guidNode begins the key of a node that is found by its GUID: no name has a NUL in it.
+const guidNode = "\x00"
+
+// nameNodes notes where each mailbox is in the list index, by its storage name and by its GUID; of several the first.
+func (acct *Account) nameNodes() {
 	sep := "/"
 	if acct.Account.Layout == store.Maildir && !acct.Account.FSLayout {
 		sep = "."
 	}
-	byGUID := path.Base(string(m.Dir)) == m.Storage && len(m.Storage) == 32 // LAYOUT=index
-	for i, n := range acct.List.Nodes {
-		if byGUID && n.GUID.String() != m.Storage {
-			continue
+	acct.nodes = make(map[string]int, 2*len(acct.List.Nodes))
+	note := func(key string, i int) {
+		if _, ok := acct.nodes[key]; !ok {
+			acct.nodes[key] = i
 		}
-		if names, ok := acct.List.Path(i); !byGUID && (!ok || strings.Join(names, sep) != m.Storage) {
-			continue
-		}
-		if n.GUID.IsZero() && n.UIDValidity == 0 {
-			return Listed{}
-		}
-		return Listed{Known: true, GUID: n.GUID, UIDValidity: n.UIDValidity, ModSeq: n.ModSeq, HasCounts: n.HasCounts, Messages: n.Messages, Unseen: n.Unseen, NextUID: n.NextUID}
 	}
-	return Listed{}
+	for i := range acct.List.Nodes {
+		note(guidNode+acct.List.Nodes[i].GUID.String(), i)
+		if names, ok := acct.List.Path(i); ok {
+			note(strings.Join(names, sep), i)
+		}
+	}
 }

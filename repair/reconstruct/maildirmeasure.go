@@ -1,12 +1,12 @@
 package reconstruct
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,17 +45,19 @@ func (m *Message) measure(ctx context.Context, fsys fs.FS) error {
 		return fmt.Errorf("read the copy of %s: %w", m.File, err)
 	}
 	defer f.Close()
-	r := bufio.NewReaderSize(f, 64<<10)
-	head, err := r.Peek(headSize)
-	if err != nil && err != io.EOF {
+	buf := readBuffers.Get().(*[readBuffer]byte)
+	defer readBuffers.Put(buf)
+	n, err := io.ReadAtLeast(f, buf[:], headSize)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return fmt.Errorf("read the copy of %s: %w", m.File, err)
 	}
+	head := buf[:min(n, headSize)]
 	b := &m.Body
 	if b.Encoding = dovecot.DetectEncoding(head); b.Encoding != dovecot.Plain {
 		return nil // the name tells the size of what is inside
 	}
 	b.NoHead = m.Size > 0 && !headerLike(head)
-	if b.Counted, err = virtualSize(ctx, r); err != nil {
+	if b.Counted, err = virtualSize(ctx, f, buf[:], n); err != nil {
 		return fmt.Errorf("read the copy of %s: %w", m.File, err)
 	}
 	sizeFits, virtualFits := b.Plain < 0 || b.Plain == m.Size, b.Virtual < 0 || b.Virtual == b.Counted
@@ -65,10 +67,15 @@ func (m *Message) measure(ctx context.Context, fsys fs.FS) error {
 	return nil
 }
 
-// virtualSize is how long a text is when each line ends in CR and LF.
-func virtualSize(ctx context.Context, r io.Reader) (int64, error) {
+// readBuffer is how much of a message is read at one time. Most are shorter; a buffer serves one message after the other.
+const readBuffer = 64 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// virtualSize is how long a text is when each line ends in CR and LF. Its first n bytes are in buf already.
+func virtualSize(ctx context.Context, r io.Reader, buf []byte, n int) (int64, error) {
 	var size dovecot.SizeCounter
-	buf := make([]byte, 64<<10)
+	_, _ = size.Write(buf[:n])
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err

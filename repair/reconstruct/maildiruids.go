@@ -137,7 +137,8 @@ func (r *maildirReader) cacheNames(records []*dovecot.Record) (map[*dovecot.Reco
 	}
 	names := map[*dovecot.Record]string{}
 	for _, rec := range records {
-		values := r.cacheOf(c, rec)
+		values := map[string][]byte{}
+		r.cacheOf(c, rec, values)
 		r.cached[rec] = values
 		if v := values["guid"]; len(v) > 0 {
 			names[rec] = string(v)

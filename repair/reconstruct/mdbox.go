@@ -100,7 +100,7 @@ func (t *Storage) best(id dovecot.GUID) *Stored {
 		return nil
 	}
 	var best *Stored
-	for _, m := range t.byGUID[id] {
+	for m := t.byGUID[id]; m != nil; m = m.next {
 		if best == nil || t.better(m, best) {
 			best = m
 		}

@@ -215,7 +215,7 @@ func (r *reconciler) place(st *Stored) {
 	home := r.box(st)
 	switch {
 	case f.ID == 0:
-		if st.GUID.IsZero() || len(r.t.byGUID[st.GUID]) == 0 { // else it is stored in m.N too
+		if st.GUID.IsZero() || r.t.byGUID[st.GUID] == nil { // else it is stored in m.N too
 			r.orphan(st, map[bool]Fate{true: SetAside, false: Uncommitted}[isBroken(f.Name)])
 		}
 	case r.t.Sound && st.MapUID == 0:
@@ -251,7 +251,12 @@ func (r *reconciler) place(st *Stored) {
 
 // claimedElsewhere reports whether the same message is stored in another place, and claimed there: a purge that was interrupted.
 func (r *reconciler) claimedElsewhere(st *Stored) bool {
-	return !st.GUID.IsZero() && slices.ContainsFunc(r.t.byGUID[st.GUID], func(o *Stored) bool { return o != st && o.Claims > 0 })
+	for o := r.t.byGUID[st.GUID]; o != nil; o = o.next {
+		if o != st && o.Claims > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *reconciler) anyExpunged(st *Stored) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 )
 
 // parallelReads is how many files are read at one time.
-const parallelReads = 4
+var parallelReads = max(4, runtime.GOMAXPROCS(0))
 
 // dboxFile is a file in an sdbox mailbox's folder that holds, or held, a message.
 type dboxFile struct {

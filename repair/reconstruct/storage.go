@@ -31,24 +31,22 @@ func StorageFile(id uint32) store.RelPath {
 
 // Storage is what the mailboxes of an mdbox account share, as the copy holds it.
 type Storage struct {
-	Copied   bool // the copy holds the storage
-	Found    bool // the map index, or its log, is there
-	Known    bool // the map index could be read
-	Sound    bool // all of it, and its counts of references can be believed
-	Map      *dovecot.State
-	Verdict  dovecot.Verdict // what Dovecot does when it opens the map index as it is
-	Faults   []dovecot.Fault // of the map index and its logs
-	Unread   []Unread        // files of the map index that the copy lacks
-	Refs     map[dovecot.UID]uint16
-	Sizes    map[uint32]int64 // of the files m.N
-	Files    []File           // the files m.N, and what Dovecot or an interrupted write left beside them
-	Stored   []Stored         // the messages in them, in the order of Files
-	AltLink  bool             // there is an alternative storage, which the copy lacks
-	Blind    bool             // not all of the storage could be read: a message that is not found may be there
-	lookup   map[dovecot.UID]*Stored
-	byGUID   map[dovecot.GUID][]*Stored
-	claimed  map[*Stored]int
-	nameless []*Stored // without a GUID
+	Copied  bool // the copy holds the storage
+	Found   bool // the map index, or its log, is there
+	Known   bool // the map index could be read
+	Sound   bool // all of it, and its counts of references can be believed
+	Map     *dovecot.State
+	Verdict dovecot.Verdict // what Dovecot does when it opens the map index as it is
+	Faults  []dovecot.Fault // of the map index and its logs
+	Unread  []Unread        // files of the map index that the copy lacks
+	Refs    map[dovecot.UID]uint16
+	Sizes   map[uint32]int64 // of the files m.N
+	Files   []File           // the files m.N, and what Dovecot or an interrupted write left beside them
+	Stored  []Stored         // the messages in them, in the order of Files
+	AltLink bool             // there is an alternative storage, which the copy lacks
+	Blind   bool             // not all of the storage could be read: a message that is not found may be there
+	lookup  map[dovecot.UID]*Stored
+	byGUID  map[dovecot.GUID]*Stored // one of them; the others follow by next
 }
 
 // File is a file of the storage.
@@ -70,6 +68,7 @@ type Stored struct {
 	MapUID dovecot.UID // 0: the map index does not tell of it
 	Refs   int         // how many mailbox records refer to it, as the map index counts them; -1 unknown
 	Claims int         // how many do
+	next   *Stored     // another one with this GUID
 }
 
 // readStorage reads the map index and every message file.
@@ -209,19 +208,15 @@ func (t *Storage) join(records []dovecot.MapRecord) {
 		offset int64
 	}
 	at := make(map[place]*Stored, len(t.Stored))
-	t.lookup, t.byGUID, t.claimed = make(map[dovecot.UID]*Stored, len(records)), make(map[dovecot.GUID][]*Stored, len(t.Stored)), map[*Stored]int{}
+	t.lookup, t.byGUID = make(map[dovecot.UID]*Stored, len(records)), make(map[dovecot.GUID]*Stored, len(t.Stored))
 	for i := range t.Stored {
 		m := &t.Stored[i]
 		f := &t.Files[m.File]
 		if f.ID != 0 {
 			at[place{f.ID, m.Offset}] = m
 		}
-		switch {
-		case f.ID == 0: // copies of what lies in m.N, or what was never there
-		case m.GUID.IsZero():
-			t.nameless = append(t.nameless, m)
-		default:
-			t.byGUID[m.GUID] = append(t.byGUID[m.GUID], m)
+		if f.ID != 0 && !m.GUID.IsZero() { // what is not in m.N is a copy, or was never there
+			m.next, t.byGUID[m.GUID] = t.byGUID[m.GUID], m
 		}
 	}
 	for _, r := range records {
