@@ -38,12 +38,8 @@ func (r *Run) examine(ctx context.Context) error {
 	if r.acct, err = reconstruct.Read(ctx, fsys, r.account, r.boxes); err != nil {
 		return fmt.Errorf("examine the copy: %w", err)
 	}
-	for _, s := range r.acct.Boxes {
-		rep, err := check.Examine(ctx, fsys, r.acct, s)
-		if err != nil {
-			return err
-		}
-		r.reports = append(r.reports, rep)
+	if r.reports, err = check.All(ctx, fsys, r.acct); err != nil {
+		return err
 	}
 	r.shared = check.Account(fsys, r.acct)
 	return nil

@@ -110,13 +110,9 @@ func benchAccount(b *testing.B, dir string, a large.Account) {
 	})
 	b.Run("rebuild", func(b *testing.B) {
 		acct := read(b)
-		var reports []*check.Report
-		for _, s := range acct.Boxes {
-			rep, err := check.Examine(ctx, l.FS, acct, s)
-			if err != nil {
-				b.Fatal(err)
-			}
-			reports = append(reports, rep)
+		reports, err := check.All(ctx, l.FS, acct)
+		if err != nil {
+			b.Fatal(err)
 		}
 		shared := check.Account(l.FS, acct)
 		measure(b, a.Messages, func() {

@@ -242,12 +242,12 @@ func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) 
 }
 
 func checked(ctx context.Context, fsys fs.FS, acct *reconstruct.Account) (*Checked, error) {
+	reports, err := check.All(ctx, fsys, acct)
+	if err != nil {
+		return nil, err
+	}
 	c := &Checked{}
-	for _, s := range acct.Boxes {
-		rep, err := check.Examine(ctx, fsys, acct, s)
-		if err != nil {
-			return nil, err
-		}
+	for _, rep := range reports {
 		d, err := diagnosis(ctx, fsys, acct.Account, rep)
 		if err != nil {
 			return nil, err
@@ -268,7 +268,19 @@ func diagnosis(ctx context.Context, fsys fs.FS, a store.Account, rep *check.Repo
 	if err != nil {
 		return d, fmt.Errorf("measure the copy of %s: %w", s.Mailbox.Dir, err)
 	}
+	known := map[store.RelPath]int64{} // sizes that reading the messages has told
+	if s.Layout != store.MDBox {
+		for i := range s.Messages {
+			if m := &s.Messages[i]; m.File != "" && m.Size >= 0 {
+				known[m.File] = m.Size
+			}
+		}
+	}
 	for _, f := range files {
+		if size, ok := known[f]; ok {
+			d.Bytes += size
+			continue
+		}
 		if info, err := fs.Lstat(fsys, string(f)); err == nil && info.Mode().IsRegular() {
 			d.Bytes += info.Size()
 		}

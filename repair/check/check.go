@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
@@ -18,6 +21,26 @@ func Mailbox(ctx context.Context, fsys fs.FS, a store.Account, m store.Mailbox) 
 		return nil, fmt.Errorf("examine %s: %w", m.Dir, err)
 	}
 	return Examine(ctx, fsys, acct, acct.Boxes[0])
+}
+
+// All examines every mailbox of an account that was asked for, of several at one time; the reports are in the order of acct.Boxes.
+func All(ctx context.Context, fsys fs.FS, acct *reconstruct.Account) ([]*Report, error) {
+	reports := make([]*Report, len(acct.Boxes))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range acct.Boxes {
+		g.Go(func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			reports[i], err = Examine(ctx, fsys, acct, s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return reports, nil
 }
 
 // Examine says what is wrong with one mailbox of an account that was reconstructed.

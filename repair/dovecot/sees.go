@@ -1,5 +1,10 @@
 package dovecot
 
+import (
+	"bytes"
+	"slices"
+)
+
 // Verdict is what Dovecot 2.3 does when it opens an index as it is, compared with what the files tell ([Replay]).
 //
 // It speaks of the index alone. For mdbox and sdbox that is where flags, keywords and UIDVALIDITY are; a Maildir keeps
@@ -44,10 +49,14 @@ func sameState(a, b *State) bool {
 	if len(a.Records) != len(b.Records) || a.UIDValidity != b.UIDValidity && len(a.Records) > 0 {
 		return false
 	}
+	names := slices.Equal(a.Keywords, b.Keywords) // then the bits tell
 	for i := range a.Records {
 		x, y := &a.Records[i], &b.Records[i]
 		if x.UID != y.UID || x.Flags != y.Flags {
 			return false
+		}
+		if names && bytes.Equal(x.bits, y.bits) {
+			continue
 		}
 		kx, ky := a.KeywordNames(x), b.KeywordNames(y)
 		if len(kx) != len(ky) {

@@ -1,6 +1,7 @@
 package reconstruct
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -60,11 +61,19 @@ func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit))
-	if b == nil {
-		b = []byte{}
+	room := int64(512)
+	info, err := f.Stat()
+	if at, ok := f.(io.Seeker); ok && err == nil && info.Mode().IsRegular() { // the file itself says how long it is: Stat has a snapshot's word
+		if end, err := at.Seek(0, io.SeekEnd); err == nil {
+			room = end
+		}
+		if _, err := at.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
 	}
-	return b, err
+	b := bytes.NewBuffer(make([]byte, 0, min(room, limit)+bytes.MinRead))
+	_, err = b.ReadFrom(io.LimitReader(f, limit))
+	return b.Bytes(), err
 }
 
 // readFiles reads the files of an index. Those that the copy lacks are named to unread.
