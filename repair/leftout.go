@@ -44,6 +44,7 @@ func (r *Run) saveLeftOut(ctx context.Context) error {
 	}
 	defer root.Close()
 	x := newSalvager(r.snap.FS(), r.acct, true)
+	defer x.storage.close()
 	sum, err := salvage.Write(ctx, root, x.leftOut(r.work.Boxes), salvage.Options{Format: salvage.EML, Each: x.written, Reporter: warnings{r.s.rep}})
 	if err != nil {
 		return fmt.Errorf("save messages that have to leave their mailbox: %w", err)

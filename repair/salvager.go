@@ -31,27 +31,28 @@ type fate struct {
 
 // salvager hands the messages of an account out one by one, and keeps the ledger.
 type salvager struct {
-	fsys   fs.FS
-	acct   *reconstruct.Account
-	all    bool // all mailboxes were asked for
-	out    Salvaged
-	stored []place                       // of Maildir and sdbox: every file that is a message
-	named  map[store.RelPath]bool        // in out.Unread
-	boxes  map[string]*reconstruct.State // those asked for, by storage name
-	temp   map[place]fs.FileInfo
-	seen   map[place]fate
-	now    place // of the message that is being written
-	notes  int   // how many notes it came with: any more tell that something is missing
-	parts  *attachments
-	byGUID map[dovecot.GUID][]*reconstruct.Stored // mdbox
-	bases  map[string]bool                        // Maildir: base names that are in cur or new
-	yield  func(*salvage.Message, error) bool
-	ended  bool
+	fsys    fs.FS
+	acct    *reconstruct.Account
+	all     bool // all mailboxes were asked for
+	out     Salvaged
+	stored  []place                       // of Maildir and sdbox: every file that is a message
+	named   map[store.RelPath]bool        // in out.Unread
+	boxes   map[string]*reconstruct.State // those asked for, by storage name
+	temp    map[place]fs.FileInfo
+	seen    map[place]fate
+	now     place // of the message that is being written
+	notes   int   // how many notes it came with: any more tell that something is missing
+	parts   *attachments
+	storage storageFile
+	byGUID  map[dovecot.GUID][]*reconstruct.Stored // mdbox
+	bases   map[string]bool                        // Maildir: base names that are in cur or new
+	yield   func(*salvage.Message, error) bool
+	ended   bool
 }
 
 func newSalvager(fsys fs.FS, acct *reconstruct.Account, all bool) *salvager {
 	x := &salvager{fsys: fsys, acct: acct, all: all, named: map[store.RelPath]bool{}, boxes: map[string]*reconstruct.State{}, temp: map[place]fs.FileInfo{},
-		seen: map[place]fate{}, bases: map[string]bool{}, parts: &attachments{fsys: fsys}}
+		seen: map[place]fate{}, bases: map[string]bool{}, parts: &attachments{fsys: fsys}, storage: storageFile{fsys: fsys}}
 	for _, s := range acct.Boxes {
 		if x.boxes[s.Mailbox.Storage] == nil {
 			x.boxes[s.Mailbox.Storage] = s

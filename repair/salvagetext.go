@@ -56,7 +56,12 @@ func (x *salvager) open(s *reconstruct.State, m *reconstruct.Message) (io.ReadCl
 	if b.File == "" || b.Why != nil {
 		return nil, missing(m)
 	}
-	f, err := x.fsys.Open(string(b.File))
+	f, err := fs.File(nil), error(nil)
+	if x.acct.Storage != nil {
+		f, err = x.storage.open(b.File)
+	} else {
+		f, err = x.fsys.Open(string(b.File))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
 	x := newSalvager(l.FS, acct, len(boxes) == len(l.Account.Mailboxes))
+	defer x.storage.close()
 	if err := x.list(ctx); err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}

@@ -15,10 +15,15 @@ import (
 type emlFormat struct{ w *writer }
 
 func (x *emlFormat) path(top, mailbox string, try int) string { return treePath(top, mailbox, try) }
-func (x *emlFormat) make(f *Folder) error                     { return x.w.mkdirAll(f.Path) }
-func (x *emlFormat) open(f *Folder) error                     { f.state = x; return x.w.mkdirAll(f.Path) }
-func (x *emlFormat) start() error                             { return nil }
-func (x *emlFormat) finish() error                            { return nil }
+
+func (x *emlFormat) make(f *Folder) error {
+	f.fresh = !x.w.exists(f.Path)
+	return x.w.mkdirAll(f.Path)
+}
+
+func (x *emlFormat) open(f *Folder) error { f.state = x; return x.w.mkdirAll(f.Path) }
+func (x *emlFormat) start() error         { return nil }
+func (x *emlFormat) finish() error        { return nil }
 
 // baseName is the same for a message in every run: UID and GUID, or else where it was found.
 func baseName(m *Message) string {
@@ -71,7 +76,7 @@ func (x *emlFormat) put(m *Message) (*Entry, error) {
 // mayExist reports whether an earlier run may have written this message, so that it pays to look before writing.
 func (x *emlFormat) mayExist(m *Message) bool {
 	for _, class := range []Class{m.Class, Damaged} {
-		if f := x.w.folders.known(class, m.Mailbox); f != nil && x.w.exists(path.Join(f.Path, baseName(m)+".eml")) {
+		if f := x.w.folders.known(class, m.Mailbox); f != nil && !f.fresh && x.w.exists(path.Join(f.Path, baseName(m)+".eml")) {
 			return true
 		}
 	}
@@ -92,9 +97,11 @@ func (x *emlFormat) name(m *Message, e *Entry, temp *string) error {
 			base += fmt.Sprintf("~%d", try)
 		}
 		e.File = base + ".eml"
-		there, ours, err := x.look(e)
-		if err != nil {
-			return err
+		there, ours := nothing, []byte(nil)
+		if !f.fresh {
+			if there, ours, err = x.look(e); err != nil {
+				return err
+			}
 		}
 		if there == taken || w.given(e.File) { // by another message, of this run or an earlier one
 			continue

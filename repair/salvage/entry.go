@@ -103,6 +103,13 @@ func jsonText(v any, indent string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// jsonLines writes values as [jsonLine] does, one behind the other.
+func jsonLines(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
+}
+
 func jsonLine(v any) ([]byte, error) { return jsonText(v, "") }
 
 // head is what stands before the messages in index.json and in the sidecar of an mbox file.

@@ -26,7 +26,8 @@ type Folder struct {
 	Path    string        `json:"path"` // the directory in the output; the file for mbox
 	Count
 
-	state any // the format's
+	state any  // the format's
+	fresh bool // nothing was in it when this run began
 }
 
 // Count counts messages.
@@ -136,9 +137,7 @@ func (d *folders) append(line any) error {
 	if err == nil {
 		_, err = d.log.Write(b)
 	}
-	if err == nil {
-		err = d.log.Sync()
-	}
+	d.w.staging.noted = true // which brings it to the disk before the first message
 	return err
 }
 

@@ -15,6 +15,7 @@ type indexFile struct {
 	f    *os.File
 	temp string
 	out  *bufio.Writer
+	enc  *json.Encoder // to out
 }
 
 // indexHead is what stands in index.json before the messages.
@@ -32,16 +33,12 @@ func (w *writer) newIndex() (*indexFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &indexFile{w: w, f: f, temp: temp, out: bufio.NewWriterSize(f, 64<<10)}, nil
+	x := &indexFile{w: w, f: f, temp: temp, out: bufio.NewWriterSize(f, 64<<10)}
+	x.enc = jsonLines(x.out)
+	return x, nil
 }
 
-func (x *indexFile) add(e *Entry) error {
-	b, err := jsonLine(e)
-	if err == nil {
-		_, err = x.out.Write(b)
-	}
-	return err
-}
+func (x *indexFile) add(e *Entry) error { return x.enc.Encode(e) }
 
 func (x *indexFile) close() {
 	if x.f != nil {

@@ -21,6 +21,7 @@ type mboxFormat struct {
 	w       *writer
 	opened  []*mboxFile       // the last one used last
 	renamed map[string]string // files that got another name than was thought
+	out     *bufio.Writer     // of the message that is being written
 }
 
 // maxOpen bounds how many files are open at once.
@@ -34,6 +35,7 @@ type mboxFile struct {
 	count         int
 	lines         *os.File
 	linesW        *bufio.Writer
+	enc           *json.Encoder // to linesW
 }
 
 // sized counts what passes to a buffered writer.
@@ -95,6 +97,7 @@ func (x *mboxFormat) use(f *Folder) (*mboxFile, error) {
 		return nil, errors.Join(err, st.f.Close())
 	}
 	st.w, st.linesW = bufio.NewWriterSize(st.f, 64<<10), bufio.NewWriter(st.lines)
+	st.enc = jsonLines(st.linesW)
 	x.opened = append(x.opened, st)
 	return st, nil
 }
@@ -115,7 +118,8 @@ func (x *mboxFormat) put(m *Message) (*Entry, error) {
 			return nil, err
 		}
 		class, start := e.Class, st.size
-		out := &mboxMessage{m: m, headers: x.w.o.Headers, quoted: mboxrd{w: bufio.NewWriter(sized{st.w, &st.size})}}
+		x.out.Reset(sized{st.w, &st.size})
+		out := &mboxMessage{m: m, headers: x.w.o.Headers, quoted: mboxrd{w: x.out}}
 		t, err := copyText(x.w.ctx, m, out, x.w.buf)
 		if err != nil {
 			return nil, err
@@ -134,11 +138,7 @@ func (x *mboxFormat) put(m *Message) (*Entry, error) {
 		}
 		e.File, e.Offset = f.Path, &start
 		st.count++
-		line, err := jsonLine(e)
-		if err == nil {
-			_, err = st.linesW.Write(line)
-		}
-		return e, err
+		return e, st.enc.Encode(e)
 	}
 }
 

@@ -1,6 +1,7 @@
 package salvage
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func Write(ctx context.Context, root *os.Root, messages iter.Seq2[*Message, erro
 	case EML:
 		w.format = &emlFormat{w: w}
 	case Mbox:
-		w.format = &mboxFormat{w: w, renamed: map[string]string{}}
+		w.format = &mboxFormat{w: w, renamed: map[string]string{}, out: bufio.NewWriter(nil)}
 	case Maildir:
 		w.format = &maildirFormat{w: w}
 	default:
@@ -219,7 +220,7 @@ func (w *writer) stage(m *Message, e *Entry) (temp string, err error) {
 		when = m.Saved
 	}
 	if !when.IsZero() {
-		err = w.root.Chtimes(temp, when, when)
+		err = w.staging.date(temp, when)
 	}
 	return temp, err
 }
