@@ -28,6 +28,7 @@ type Folder struct {
 
 	state any  // the format's
 	fresh bool // nothing was in it when this run began
+	used  bool // it is in the order of this run
 }
 
 // Count counts messages.
@@ -160,13 +161,22 @@ func (d *folders) get(class Class, mailbox string) (*Folder, error) {
 			return nil, err
 		}
 	}
-	if f.state == nil {
-		if err := d.w.format.open(f); err != nil {
-			return nil, fmt.Errorf("open %s: %w", f.Path, err)
-		}
+	if !f.used {
+		f.used = true
 		d.order = append(d.order, f)
 	}
-	return f, nil
+	return f, d.open(f)
+}
+
+// open opens a folder before the first message is looked for in it, or written to it.
+func (d *folders) open(f *Folder) error {
+	if f.state != nil {
+		return nil
+	}
+	if err := d.w.format.open(f); err != nil {
+		return fmt.Errorf("open %s: %w", f.Path, err)
+	}
+	return nil
 }
 
 // place finds a free place. A directory that is there already is one; a file of somebody else's is not.

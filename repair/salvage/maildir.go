@@ -244,10 +244,8 @@ func (x *maildirFormat) mayExist(m *Message) (bool, error) {
 		if f == nil {
 			continue
 		}
-		if f.state == nil {
-			if _, err := x.w.folders.get(class, m.Mailbox); err != nil {
-				return false, err
-			}
+		if err := x.w.folders.open(f); err != nil {
+			return false, err
 		}
 		names, err := x.list(f)
 		if err != nil || names[identity(m)] != "" {
