@@ -5,9 +5,10 @@ import "testing"
 // A run that was broken off knows folders already that the whole one comes to later.
 func TestFoldersAreToldInTheOrderOfTheirMessages(t *testing.T) {
 	for _, format := range allFormats {
-		all := collect(generated(4, 100)) // one of each class
-		for _, m := range all {
+		var all []*Message // one of each class
+		for m := range generated(4, 100) {
 			m.Mailbox = "Box"
+			all = append(all, m)
 		}
 		whole, again := t.TempDir(), t.TempDir()
 		write(t, whole, all, Options{Format: format})
