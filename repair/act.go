@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -221,6 +222,11 @@ func (r *Run) doing() string {
 
 // bytesOf opens the snapshot of another run.
 func (r *Run) bytesOf(id string) (*snapshot.Snapshot, func(), error) {
+	return openOther(r, id, snapshot.Open)
+}
+
+// openOther opens what another run has copied, in one of the ways a snapshot is opened.
+func openOther[S any](r *Run, id string, open func(*os.Root) (*S, error)) (*S, func(), error) {
 	dir, err := rundir.Open(r.s.o.StateDir, id)
 	if err != nil {
 		return nil, nil, err
@@ -229,7 +235,7 @@ func (r *Run) bytesOf(id string) (*snapshot.Snapshot, func(), error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, dir.Close())
 	}
-	s, err := snapshot.Open(root)
+	s, err := open(root)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the snapshot of run %s: %w", id, err), root.Close(), dir.Close())
 	}

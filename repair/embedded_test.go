@@ -16,15 +16,17 @@ import (
 	"dovemend/remote/remotetest"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
 )
 
 // bench is an embedded host with an sdbox account of two mailboxes, and a state directory.
 type bench struct {
 	*testing.T
-	h     *remotetest.EmbeddedHost
-	state string
-	said  *said
-	rep   Reporter // said, where a test does not want to do more
+	h      *remotetest.EmbeddedHost
+	state  string
+	said   *said
+	rep    Reporter         // said, where a test does not want to do more
+	copied *snapshot.Stored // by the last begin
 }
 
 // said keeps what a reporter was told.
@@ -116,7 +118,7 @@ func (b *bench) begin(kind string, boxes ...string) *Run {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := r.Snapshot(b.Context()); err != nil {
+	if b.copied, err = r.Snapshot(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	return r

@@ -195,11 +195,12 @@ func (r *Run) options(paths []store.RelPath) snapshot.Options {
 
 // Snapshot copies the mailboxes to the run's folder and verifies the copy. Files that have not changed since the last
 // snapshot of this account are taken from it. It changes nothing on the host.
-func (r *Run) Snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
+func (r *Run) Snapshot(ctx context.Context) (*snapshot.Stored, error) {
 	return r.take(ctx, snapshot.Paths(r.account, r.boxes, r.s.o.All))
 }
 
-func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapshot, error) {
+// take copies what lies at the paths. The list of the copy is not read before it is needed, by [Run.open].
+func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Stored, error) {
 	o := r.options(paths)
 	r.takeOver(paths)
 	previous, closePrevious := r.previous(paths)
@@ -211,11 +212,11 @@ func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapsh
 	}
 	r.snapRoot = root
 	r.s.rep.Stage("copying " + remote.Safe(AccountName(r.account)) + " to this computer")
-	r.snap, err = snapshot.Take(ctx, r.source(), root, o)
+	copied, err := snapshot.Store(ctx, r.source(), root, o)
 	if err != nil {
 		return nil, fmt.Errorf("copy the mail: %w", err)
 	}
-	for _, e := range r.snap.Manifest().Entries {
+	for _, e := range copied.Notable() {
 		switch {
 		case e.Err != "":
 			r.s.rep.Warn("not copied: " + remote.Safe(string(e.Path)) + ": " + remote.Safe(e.Err))
@@ -223,7 +224,7 @@ func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Snapsh
 			r.s.rep.Info("changed while it was copied: " + remote.Safe(string(e.Path)))
 		}
 	}
-	return r.snap, r.stage(rundir.StageSnapshot)
+	return copied, r.stage(rundir.StageSnapshot)
 }
 
 // takeOver makes the copy of an earlier run that was interrupted the beginning of this one. Where that cannot be done the
@@ -272,8 +273,8 @@ const previousLooks = 32
 
 // previous opens the last complete snapshot of this account that can be read, and where that is one of less than is to be
 // copied now, as after the repair of one mailbox, also the last one of all of it.
-func (r *Run) previous(paths []store.RelPath) ([]*snapshot.Snapshot, func()) {
-	var all []*snapshot.Snapshot
+func (r *Run) previous(paths []store.RelPath) ([]*snapshot.Stored, func()) {
+	var all []*snapshot.Stored
 	var closers []func()
 	closeAll := func() {
 		for _, f := range closers {
@@ -288,12 +289,12 @@ func (r *Run) previous(paths []store.RelPath) ([]*snapshot.Snapshot, func()) {
 		if l.ID == r.ID() {
 			continue
 		}
-		s, closeIt, err := r.bytesOf(l.ID)
+		s, closeIt, err := openOther(r, l.ID, snapshot.OpenStored)
 		if err != nil {
 			r.log.Warn("the earlier snapshot cannot be read", "run", l.ID, "error", err)
 			continue
 		}
-		covers := s.Manifest().Covers(paths)
+		covers := s.Head().Covers(paths)
 		if len(all) > 0 && !covers {
 			closeIt()
 			continue
@@ -311,12 +312,13 @@ func (r *Run) open() error {
 	if r.snap != nil {
 		return nil
 	}
-	root, err := r.dir.SnapshotRoot()
-	if err != nil {
-		return err
+	var err error
+	if r.snapRoot == nil {
+		if r.snapRoot, err = r.dir.SnapshotRoot(); err != nil {
+			return err
+		}
 	}
-	r.snapRoot = root
-	r.snap, err = snapshot.Open(root)
+	r.snap, err = snapshot.Open(r.snapRoot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("run %s has no complete snapshot: %w", r.ID(), err)
 	}

@@ -11,8 +11,8 @@ import (
 func TestCopyOfOneMailboxDoesNotMakeTheNextFullCopyDownloadTheRest(t *testing.T) {
 	b := newBench(t)
 	full := b.begin("backup")
-	if full.snap.Stats().Fetched != 32 {
-		t.Fatalf("%+v", full.snap.Stats())
+	if s := b.copied.Stats(); s.Fetched != 32 {
+		t.Fatalf("%+v", s)
 	}
 	if err := full.Close(); err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestCopyOfOneMailboxDoesNotMakeTheNextFullCopyDownloadTheRest(t *testing.T)
 		t.Fatal(err)
 	}
 	one := b.begin("repair", "INBOX")
-	if s := one.snap.Stats(); s.Fetched != 1 || s.Linked != 15 {
+	if s := b.copied.Stats(); s.Fetched != 1 || s.Linked != 15 {
 		t.Errorf("the copy of one mailbox: %+v", s)
 	}
 	if err := one.Close(); err != nil {
@@ -29,7 +29,7 @@ func TestCopyOfOneMailboxDoesNotMakeTheNextFullCopyDownloadTheRest(t *testing.T)
 	}
 	again := b.begin("backup")
 	defer again.Close()
-	if s := again.snap.Stats(); s.Fetched > 1 || s.Linked < 30 { // new mail is hashed on the host, or fetched again
+	if s := b.copied.Stats(); s.Fetched > 1 || s.Linked < 30 { // new mail is hashed on the host, or fetched again
 		t.Errorf("the next full copy: %+v", s)
 	}
 }

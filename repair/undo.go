@@ -204,6 +204,9 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 			if _, err := r.take(ctx, original.Touches()); err != nil {
 				return unchanged(err)
 			}
+			if err := r.open(); err != nil {
+				return unchanged(err)
+			}
 		} else if _, err := r.snap.Refresh(ctx, r.source(), r.options(original.Touches())); err != nil {
 			return unchanged(fmt.Errorf("copy what is there now: %w", err))
 		}

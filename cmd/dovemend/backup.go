@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io/fs"
-
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
@@ -136,19 +134,13 @@ func (k *call) reportBackup(doc *backupDocument, m copied) error {
 }
 
 func describeSnapshot(c copied) *snapshotDocument {
-	d := &snapshotDocument{Fetched: c.stats.Fetched, Linked: c.stats.Linked, Down: c.stats.Down, Verified: c.manifest.Verified,
+	d := &snapshotDocument{Files: c.stats.Files, Bytes: c.stats.Bytes, Fetched: c.stats.Fetched, Linked: c.stats.Linked, Down: c.stats.Down, Verified: c.verified,
 		Torn: []string{}, Unreadable: []string{}}
-	for _, e := range c.manifest.Entries {
-		switch {
-		case e.Err != "":
+	for _, e := range c.notable {
+		if e.Err != "" {
 			d.Unreadable = append(d.Unreadable, string(e.Path))
-			continue
-		case e.Torn:
+		} else {
 			d.Torn = append(d.Torn, string(e.Path))
-		}
-		if e.Type&fs.ModeType == 0 {
-			d.Files++
-			d.Bytes += e.Size
 		}
 	}
 	return d

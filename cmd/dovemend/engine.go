@@ -32,8 +32,9 @@ type session interface {
 
 // copied is what a run's snapshot holds, and what making it took.
 type copied struct {
-	manifest *snapshot.Manifest
+	verified string // as the manifest says it
 	stats    snapshot.Stats
+	notable  []snapshot.Entry // torn, or not readable
 }
 
 // job is a run, a [repair.Run].

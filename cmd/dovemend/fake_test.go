@@ -149,8 +149,7 @@ func (j *fakeJob) Snapshot(ctx context.Context) (copied, error) {
 	if err := errors.Join((*fake)(j).do("snapshot"), ctx.Err()); err != nil {
 		return copied{}, err
 	}
-	return copied{&snapshot.Manifest{Verified: "hash", Entries: []snapshot.Entry{{Path: "mailboxes/INBOX/dbox-Mails/dovecot.index", Size: 1000}}},
-		snapshot.Stats{Fetched: 1, Down: 1000}}, nil
+	return copied{"hash", snapshot.Stats{Files: 1, Bytes: 1000, Fetched: 1, Down: 1000}, nil}, nil
 }
 
 func (j *fakeJob) Examine(context.Context) (*repair.Checked, error) {

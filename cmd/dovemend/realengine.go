@@ -41,7 +41,7 @@ func (r realJob) Snapshot(ctx context.Context) (copied, error) {
 	if err != nil {
 		return copied{}, err
 	}
-	return copied{s.Manifest(), s.Stats()}, nil
+	return copied{s.Head().Verified, s.Stats(), s.Notable()}, nil
 }
 
 // ownJob is a run that made its connection itself, and closes it.

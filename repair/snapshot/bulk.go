@@ -1,13 +1,11 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"io"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"dovemend/repair/store"
@@ -28,88 +26,90 @@ type Bulk interface {
 // bulkFrom is from how many files on the bulk engine is asked.
 const bulkFrom = 2
 
-// inBulk fetches the files at these positions of t.m.Entries with the source's own engine, as far as it has one, and gives the
-// positions of those that are still to be fetched.
-func (t *taking) inBulk(ctx context.Context, todo []int) ([]int, error) {
-	src, ok := t.src.(Bulk)
+// inBulk fetches these files of the portion with the source's own engine, as far as it has one, and gives those that are still
+// to be fetched.
+func (p *portion) inBulk(ctx context.Context, todo []int) ([]int, error) {
+	src, ok := p.src.(Bulk)
 	if !ok || len(todo) < bulkFrom {
 		return todo, nil
 	}
 	files := make([]*Entry, len(todo))
-	for k, i := range todo {
-		files[k] = &t.m.Entries[i]
+	for i, k := range todo {
+		files[i] = &p.files[k].Entry
 	}
-	came := make([]bool, len(todo))
-	t.dirs = newDirs(t.dst)
-	defer t.dirs.close()
-	doubtful, notes, err := src.Fetch(ctx, files, func(k int, r io.Reader) error {
-		e := files[k]
-		s, err := t.save(ctx, r, e)
+	came := make([]bool, len(p.files))
+	p.dirs = newDirs(p.dst)
+	defer p.dirs.close()
+	doubtful, notes, err := src.Fetch(ctx, files, func(i int, r io.Reader) error {
+		s, err := p.save(ctx, r, files[i])
 		if err != nil {
 			return err
 		}
-		if err := t.placed(todo[k], s); err != nil {
+		if err := p.placed(todo[i], s); err != nil {
 			return err
 		}
-		came[k] = true
-		t.rep.Advance(1, 0)
+		came[todo[i]] = true
+		p.rep.Advance(1, 0)
 		return nil
 	})
 	for _, n := range notes {
-		t.rep.Note(n)
+		p.tell(n)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := t.settleDoubts(ctx, todo, came, doubtful); err != nil {
-		return nil, err
-	}
-	rest := todo[:0:0]
-	for k, i := range todo {
-		if !came[k] {
-			rest = append(rest, i)
+	var doubts []int
+	for _, i := range doubtful {
+		if i >= 0 && i < len(todo) && came[todo[i]] {
+			doubts = append(doubts, todo[i])
 		}
 	}
-	return rest, nil
+	if err := p.settleDoubts(ctx, came, doubts); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(todo, func(k int) bool { return came[k] }), nil
+}
+
+// tell gives a note, once.
+func (t *taking) tell(note string) {
+	if !t.noted[note] {
+		t.noted[note] = true
+		t.rep.Note(note)
+	}
 }
 
 // settleDoubts has the host hash the files whose bytes it may have made up. Those that are not shown to be right are fetched again.
-func (t *taking) settleDoubts(ctx context.Context, todo []int, came []bool, doubtful []int) error {
-	at := make(map[int]int, len(doubtful))
-	var ask []int
-	for _, k := range doubtful {
-		if k >= 0 && k < len(todo) && came[k] {
-			at[todo[k]] = k
-			ask = append(ask, todo[k])
-		}
+func (p *portion) settleDoubts(ctx context.Context, came []bool, doubts []int) error {
+	entries := make([]*Entry, len(doubts))
+	for i, k := range doubts {
+		entries[i] = &p.files[k].Entry
 	}
-	equal, err := t.hashedEqual(ctx, ask, func(i int) string { return t.m.Entries[i].SHA256 })
+	equal, err := p.hashedEqual(ctx, entries, func(i int) string { return entries[i].SHA256 })
 	if err != nil {
 		return err
 	}
-	for _, i := range equal {
-		delete(at, i)
-	}
-	for i, k := range at {
-		came[k] = false
-		e := &t.m.Entries[i]
-		if err := t.dst.Remove(filePath(e)); err != nil {
+	for i, e := range entries {
+		if equal[i] || !came[doubts[i]] { // a file may be told twice
+			continue
+		}
+		came[doubts[i]] = false
+		if err := p.dst.Remove(filePath(e)); err != nil {
 			return local(err)
 		}
-		t.told.Store(e.Path, e.Size)
-		t.rep.Advance(-1, 0)
-		t.again.Add(1)
+		p.told.Store(e.Path, e.Size)
+		p.rep.Advance(-1, 0)
+		p.again.Add(1)
 	}
 	return nil
 }
 
 // listAll lists the source. Where all of it will have to be fetched, the source is told meanwhile how much that is.
-func (t *taking) listAll(ctx context.Context, begun bool) ([]Entry, []Refused, error) {
+func (t *taking) listAll(ctx context.Context, begun bool) (*listing, error) {
 	src, ok := t.src.(Bulk)
 	if !ok || begun || len(t.o.Previous) > 0 {
-		return list(ctx, t.src, t.m.Paths)
+		return t.list(ctx, t.src, t.m.Paths)
 	}
-	return list(ctx, &preparing{Bulk: src}, t.m.Paths)
+	return t.list(ctx, &preparing{Bulk: src}, t.m.Paths)
 }
 
 // preparing is a source that is told what it lists.
@@ -132,70 +132,46 @@ func (p *preparing) List(ctx context.Context, paths []store.RelPath, yield func(
 
 // save writes and hashes one file of a bulk transfer, in its place at once: what stands there without a line in the journal is
 // not counted as copied.
-func (t *taking) save(ctx context.Context, r io.Reader, e *Entry) (s streamed, err error) {
-	dir, done, err := t.dirs.use(path.Dir(filePath(e)))
+func (p *portion) save(ctx context.Context, r io.Reader, e *Entry) (s streamed, err error) {
+	dir, done, err := p.dirs.use(path.Dir(filePath(e)))
 	if err != nil {
 		return s, local(err)
 	}
 	defer done()
 	var told int64
-	s, err = t.writeAs(ctx, dir.Root, path.Base(filePath(e)), r, *e, e.Size, func(n int64) {
+	s, err = p.writeAs(ctx, dir.Root, path.Base(filePath(e)), r, *e, e.Size, func(n int64) {
 		told += n
-		t.rep.Advance(0, n)
+		p.rep.Advance(0, n)
 	})
 	if err != nil && told > 0 {
-		t.told.Store(e.Path, told)
+		p.told.Store(e.Path, told)
 	}
 	return s, err
 }
 
-// place moves a file that was fetched to its place, and notes that it is there.
-func (t *taking) place(i int, s streamed) error {
-	if err := t.dst.Rename(s.temp, filePath(&t.m.Entries[i])); err != nil {
+// moveIn moves a file that was fetched to its place, and notes that it is there.
+func (p *portion) moveIn(k int, s streamed) error {
+	if err := p.dst.Rename(s.temp, filePath(&p.files[k].Entry)); err != nil {
 		return local(err)
 	}
-	return t.placed(i, s)
+	return p.placed(k, s)
 }
 
 // placed notes that a file is in its place.
-func (t *taking) placed(i int, s streamed) error {
-	e := &t.m.Entries[i]
-	e.Torn, e.SHA256, e.Err = false, s.sum, ""
-	t.fetched.Add(1)
-	if err := t.journal.add(e); err != nil {
+func (p *portion) placed(k int, s streamed) error {
+	e := &p.files[k].Entry
+	e.Torn, e.SHA256, e.Err, e.fresh = false, s.sum, "", true
+	p.fetched.Add(1)
+	if err := p.journal.add(e); err != nil {
 		return err
 	}
-	t.prove.add(i)
+	p.prove.add(k)
 	return nil
-}
-
-// bulkSize is from what size on a file is fetched before the smaller ones.
-const bulkSize = 1 << 20
-
-// fetchOrder sorts what is to be fetched: index files first, so that the mail they speak of is copied after them; then the
-// large ones, the largest first; then the others, as they lie in their directories.
-func (t *taking) fetchOrder(todo []int) {
-	rank := func(i int) int {
-		switch e := &t.m.Entries[i]; {
-		case strings.HasPrefix(path.Base(string(e.Path)), "dovecot"):
-			return 0
-		case e.Size >= bulkSize:
-			return 1
-		}
-		return 2
-	}
-	slices.SortStableFunc(todo, func(a, b int) int {
-		ra, rb := rank(a), rank(b)
-		if ra != rb || ra != 1 {
-			return cmp.Compare(ra, rb)
-		}
-		return cmp.Compare(t.m.Entries[b].Size, t.m.Entries[a].Size)
-	})
 }
 
 // proof has the host hash the files that have been copied, while others are still on their way.
 type proof struct {
-	t    *taking
+	p    *portion
 	ctx  context.Context
 	stop context.CancelFunc
 	done chan struct{}
@@ -213,20 +189,20 @@ const (
 )
 
 // startProof begins; where the host cannot hash, or is not to, nothing comes of it.
-func (t *taking) startProof(ctx context.Context) *proof {
-	p := &proof{t: t, done: make(chan struct{})}
-	p.ctx, p.stop = context.WithCancel(ctx)
-	p.more = sync.NewCond(&p.mu)
+func (p *portion) startProof(ctx context.Context) *proof {
+	by := &proof{p: p, done: make(chan struct{})}
+	by.ctx, by.stop = context.WithCancel(ctx)
+	by.more = sync.NewCond(&by.mu)
 	go func() {
-		defer close(p.done)
-		if t.o.Verify == "" || t.o.Verify == "auto" {
-			p.run()
+		defer close(by.done)
+		if p.o.Verify == "" || p.o.Verify == "auto" {
+			by.run()
 		}
 	}()
-	return p
+	return by
 }
 
-// add puts the entry at a position into line.
+// add puts a file into line.
 func (p *proof) add(i int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -234,27 +210,28 @@ func (p *proof) add(i int) {
 	p.more.Signal()
 }
 
-// end waits until all is hashed; after an error it is given up.
-func (p *proof) end(err error) {
-	if err != nil {
-		p.stop()
-	}
-	defer p.stop()
+// last says that no more files come.
+func (p *proof) last() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.ended = true
 	p.more.Signal()
-	p.mu.Unlock()
-	<-p.done
 }
 
-// portion waits for enough to be worth a command on the host, or for what is left; it gives nothing when all is done.
-func (p *proof) portion() []int {
+// end waits until all is hashed.
+func (p *proof) end() {
+	<-p.done
+	p.stop()
+}
+
+// enough waits for enough to be worth a command on the host, or for what is left; it gives nothing when all is done.
+func (p *proof) enough() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, bytes := 0, int64(0)
 	for {
 		for n < len(p.queue) && n < proofFiles && bytes < proofBytes {
-			bytes = add(bytes, p.t.m.Entries[p.queue[n]].Size)
+			bytes = add(bytes, p.p.files[p.queue[n]].Size)
 			n++
 		}
 		if n == proofFiles || bytes >= proofBytes || p.ended {
@@ -269,17 +246,17 @@ func (p *proof) portion() []int {
 // run hashes in portions, and ends with the first that does not succeed: what is not proven here is verified afterwards.
 func (p *proof) run() {
 	for {
-		part := p.portion()
+		part := p.enough()
 		if len(part) == 0 {
 			return
 		}
 		paths := make([]store.RelPath, len(part))
 		for k, i := range part {
-			paths[k] = p.t.m.Entries[i].Path
+			paths[k] = p.p.files[i].Path
 		}
-		err := p.t.src.Sums(p.ctx, paths, func(k int, sum [32]byte, err error) error {
+		err := p.p.src.Sums(p.ctx, paths, func(k int, sum [32]byte, err error) error {
 			if k >= 0 && k < len(part) {
-				e := &p.t.m.Entries[part[k]]
+				e := &p.p.files[part[k]].Entry
 				e.proved = err == nil && e.SHA256 == hex.EncodeToString(sum[:])
 			}
 			return nil

@@ -144,7 +144,8 @@ func TestTakeInBulkIsTheHost(t *testing.T) {
 			p := &progressed{}
 			s := take(t, b, newDir(t), Options{Root: "/m", Reporter: p})
 			same(t, b.host, s)
-			if b.fetches != 1 || b.prepared != p.wantFiles {
+			// The last file of all may be alone in its portion.
+			if n := (p.wantFiles + portionSize - 1) / portionSize; b.fetches != n && b.fetches != n-1 || b.prepared != p.wantFiles {
 				t.Errorf("fetched in bulk %d times, prepared for %d of %d files", b.fetches, b.prepared, p.wantFiles)
 			}
 			if p.overstepping || p.files != p.wantFiles || p.bytes != p.wantBytes || !slices.Contains(p.notes, "a note") {
@@ -250,7 +251,7 @@ func TestGrownFileIsFetchedFromItsOldEnd(t *testing.T) {
 					}
 				}
 			}
-			second := take(t, b, newDir(t), Options{Root: "/m", Previous: []*Snapshot{first}})
+			second := take(t, b, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
 			same(t, h, second)
 			if name != "damaged here" {
 				if e, _ := first.Entry("storage/m.1"); e.SHA256 != second.m.Entries[0].SHA256 {
@@ -290,7 +291,7 @@ func TestUnchangedFilesOfAVerifiedCopyAreNotHashedAgain(t *testing.T) {
 		return nil
 	}
 	count := &countingSums{host: h}
-	second := take(t, count, newDir(t), Options{Root: "/m", Previous: []*Snapshot{first}})
+	second := take(t, count, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
 	same(t, h, second)
 	if count.files != 0 || second.Manifest().Verified != byHash || second.Stats().Linked != 3 {
 		t.Errorf("%d files hashed, verified by %s, %+v", count.files, second.Manifest().Verified, second.Stats())

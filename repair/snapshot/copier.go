@@ -31,6 +31,7 @@ type copier struct {
 	src Source
 	rep Reporter
 
+	rolls    []*roll
 	buffers  sync.Pool
 	told     sync.Map // by path: bytes the reporter was told of for a file that is to be fetched again, int64
 	tempName atomic.Int64
@@ -86,7 +87,7 @@ func DiskError(err error) error {
 // after reading, it is looked at again and copied again; if it never holds still, what was read last is marked torn.
 // An error is one of the local disk or of the connection; what concerns this file alone is told in the result.
 func (c *copier) fetch(ctx context.Context, e Entry, settled bool) (got, error) {
-	e.Torn, e.SHA256, e.Err, e.proved = false, "", "", false
+	e.Torn, e.SHA256, e.Err, e.proved, e.fresh = false, "", "", false, false
 	var told int64 // bytes the reporter was told of
 	if n, ok := c.told.LoadAndDelete(e.Path); ok {
 		told = n.(int64)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,32 +30,52 @@ type move struct {
 
 // finish puts what was fetched into files/, moves what it replaces to before/, and writes the manifest. Once finish.json is
 // written, a crash leaves a snapshot that [Open] brings to its end; before that, one that is as it was.
-func (w *work) finish(ctx context.Context, keepOld bool) (digest string, err error) {
+func (w *work) finish(ctx context.Context, keepOld bool) (*Stored, error) {
 	if err := ctx.Err(); err != nil {
-		return "", context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	w.m.Incomplete = w.m.incomplete()
 	moves, err := w.moves(keepOld)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if digest, err = writeFile(w.dst, nextName, w.m.write); err != nil {
-		return "", err
+	s := &Stored{root: w.dst}
+	if err := s.count(w.list.cursor()); err != nil {
+		return nil, err
 	}
-	if err := syncAll(w.dst, append(w.synced, nextName)); err != nil {
-		return "", local(err)
+	w.m.Incomplete = len(w.m.Refused) > 0 || s.stats.Missing > 0
+	if s.sum, err = writeFile(w.dst, nextName, func(out io.Writer) (string, error) { return w.m.write(out, w.list.cursor()) }); err != nil {
+		return nil, err
+	}
+	s.m, s.stats.Gone = *w.m, len(w.m.Earlier)
+	if err := syncAll(w.dst, w.unsynced); err != nil {
+		return nil, local(err)
 	}
 	temp := path.Join(incomingDir, "finish")
 	if _, err := writeFile(w.dst, temp, func(out io.Writer) (string, error) {
 		return "", json.NewEncoder(out).Encode(moves)
 	}); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := w.dst.Rename(temp, finishName); err != nil {
-		return "", local(err)
+		return nil, local(err)
 	}
 	syncDir(w.dst, ".")
-	return digest, rollForward(w.dst)
+	return s, rollForward(w.dst)
+}
+
+// unsynced gives the files that may not be on the disk yet.
+func (w *work) unsynced(yield func(string) bool) {
+	c := w.orig.cursor()
+	for c.next() {
+		if c.e.fresh && !yield(filePath(c.e)) {
+			return
+		}
+	}
+	for _, name := range append(w.synced, nextName) {
+		if !yield(name) {
+			return
+		}
+	}
 }
 
 // moves works out what has to change in files/.
@@ -64,11 +85,12 @@ func (w *work) moves(keepOld bool) ([]move, error) {
 		return nil, err
 	}
 	var keep, rmdir, mkdir, place []move
-	for i := range w.orig {
-		o := &w.orig[i]
+	was, now := w.orig.cursor(), w.list.cursor()
+	for was.next() {
+		o := was.e
 		var n *Entry
-		if k := find(w.m.Entries, o.Path); k >= 0 {
-			n = &w.m.Entries[k]
+		if now.meet(o.Path, nil) {
+			n = now.e
 		}
 		switch {
 		case o.Type == fs.ModeDir && o.Path != "." && (n == nil || n.Type != fs.ModeDir):
@@ -81,18 +103,20 @@ func (w *work) moves(keepOld bool) ([]move, error) {
 		}
 	}
 	slices.SortStableFunc(rmdir, func(a, b move) int { return strings.Count(b.From, "/") - strings.Count(a.From, "/") })
-	for i := range w.m.Entries {
-		n := &w.m.Entries[i]
+	if err := cmp.Or(was.err, now.err); err != nil {
+		return nil, err
+	}
+	was, now = w.orig.cursor(), w.list.cursor()
+	for now.next() {
+		n := now.e
 		if temp := w.temps[n.Path]; temp != "" {
 			place = append(place, move{"place", temp, filePath(n)})
 		}
-		if n.Type == fs.ModeDir {
-			if k := find(w.orig, n.Path); k < 0 || w.orig[k].Type != fs.ModeDir {
-				mkdir = append(mkdir, move{Do: "mkdir", To: filePath(n)})
-			}
+		if n.Type == fs.ModeDir && (!was.meet(n.Path, nil) || was.e.Type != fs.ModeDir) {
+			mkdir = append(mkdir, move{Do: "mkdir", To: filePath(n)})
 		}
 	}
-	return slices.Concat(keep, rmdir, mkdir, place), nil
+	return slices.Concat(keep, rmdir, mkdir, place), cmp.Or(was.err, now.err)
 }
 
 // writeFile writes and syncs a file of the snapshot's own bookkeeping.
@@ -134,7 +158,7 @@ func rollForward(dst *os.Root) error {
 		}
 	}
 	if len(moves) > 0 {
-		if err := syncAll(dst, placed); err != nil {
+		if err := syncAll(dst, slices.Values(placed)); err != nil {
 			return local(err)
 		}
 	}

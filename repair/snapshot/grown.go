@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -145,36 +146,27 @@ func (c *copier) add(ctx context.Context, src Prefixer, from int64, e *Entry, to
 	return err
 }
 
-// takeGrown takes the files that have grown since the previous snapshots, and gives the positions of the others.
-func (t *taking) takeGrown(ctx context.Context, todo []int) ([]int, error) {
+// takeGrown takes the files that have grown since the previous snapshots, and gives the others.
+func (p *portion) takeGrown(ctx context.Context, todo []int) ([]int, error) {
 	var files []Entry
 	var old []before
 	var at []int
-	for _, i := range todo {
-		if b, ok := t.older[i]; ok {
-			files, old, at = append(files, t.m.Entries[i]), append(old, b), append(at, i)
+	for _, k := range todo {
+		if b, ok := p.older[p.files[k].Path]; ok {
+			files, old, at = append(files, p.files[k].Entry), append(old, b), append(at, k)
 		}
 	}
 	var mu sync.Mutex
 	came := map[int]bool{}
-	err := t.grown(ctx, files, old, func(k int, s streamed) error {
-		if err := t.place(at[k], s); err != nil {
+	err := p.grown(ctx, files, old, func(i int, s streamed) error {
+		if err := p.moveIn(at[i], s); err != nil {
 			return err
 		}
-		t.rep.Advance(1, s.n)
+		p.rep.Advance(1, s.n)
 		mu.Lock()
 		defer mu.Unlock()
-		came[at[k]] = true
+		came[at[i]] = true
 		return nil
 	})
-	if err != nil || len(came) == 0 {
-		return todo, err
-	}
-	rest := make([]int, 0, len(todo))
-	for _, i := range todo {
-		if !came[i] {
-			rest = append(rest, i)
-		}
-	}
-	return rest, nil
+	return slices.DeleteFunc(todo, func(k int) bool { return came[k] }), err
 }

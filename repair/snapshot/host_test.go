@@ -57,7 +57,7 @@ func TestTakeOverSSHEqualsTheHostsTree(t *testing.T) {
 	if string(a.Root) != h.MailRoot() || a.Layout != store.MDBox || a.Address != h.Account() || len(a.Mailboxes) != 3 {
 		t.Errorf("account %+v", a)
 	}
-	var previous []*snapshot.Snapshot
+	var previous []*snapshot.Stored
 	for round := range 2 {
 		dst, err := os.OpenRoot(t.TempDir())
 		if err != nil {
@@ -91,6 +91,6 @@ func TestTakeOverSSHEqualsTheHostsTree(t *testing.T) {
 			t.Error(err)
 		}
 		t.Logf("verified by %s, %+v", s.Manifest().Verified, s.Stats())
-		previous = []*snapshot.Snapshot{s}
+		previous = []*snapshot.Stored{&s.Stored}
 	}
 }

@@ -25,14 +25,15 @@ func Interrupted(root *os.Root, mailRoot store.HostPath, paths []store.RelPath) 
 		return false, fmt.Errorf("look at an interrupted copy: %w", local(err))
 	}
 	defer f.Close()
-	head, done, _, err := readJournal(f)
+	done := 0
+	head, _, err := readJournal(f, func(Entry) error { done++; return nil })
 	if err != nil {
 		return false, fmt.Errorf("look at an interrupted copy: %w", local(err))
 	}
 	if len(paths) == 0 {
 		paths = []store.RelPath{"."}
 	}
-	return head != nil && len(done) > 0 && head.Root == mailRoot && slices.Equal(head.Paths, topmost(paths)), nil
+	return head != nil && done > 0 && head.Root == mailRoot && slices.Equal(head.Paths, topmost(paths)), nil
 }
 
 // FilesDir is where the copied files are in a snapshot's folder, by their names on the host where the local disk can hold them.

@@ -31,31 +31,31 @@ type journalLine struct {
 	Earlier *Entry `json:"earlier"`
 }
 
-// openJournal opens a new journal or goes on with one that is there: then m gets the time when that Take began and
-// the earlier states it found.
-func openJournal(dst *os.Root, m *Manifest) (j *journal, done []Entry, err error) {
+// openJournal opens a new journal or goes on with one that is there: then done is called with the files it holds, and m gets the time when
+// that Take began and the earlier states it found.
+func openJournal(dst *os.Root, m *Manifest, done func(Entry) error) (j *journal, err error) {
 	f, err := dst.OpenFile(partialName, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, nil, local(err)
+		return nil, local(err)
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
-	head, done, end, err := readJournal(f)
+	head, end, err := readJournal(f, done)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if head != nil && (head.Root != m.Root || head.Address != m.Address) {
-		return nil, nil, fmt.Errorf("%w: %q", ErrOtherPartial, head.Root)
+		return nil, fmt.Errorf("%w: %q", ErrOtherPartial, head.Root)
 	}
 	// What follows the last whole line is cut off.
 	if err = f.Truncate(end); err == nil {
 		_, err = f.Seek(end, io.SeekStart)
 	}
 	if err != nil {
-		return nil, nil, local(err)
+		return nil, local(err)
 	}
 	j = &journal{f: f, w: bufio.NewWriter(f), last: time.Now()}
 	if head != nil {
@@ -65,32 +65,33 @@ func openJournal(dst *os.Root, m *Manifest) (j *journal, done []Entry, err error
 				m.Earlier = append(m.Earlier, e)
 			}
 		}
-		return j, done, nil
+		return j, nil
 	}
 	line, err := json.Marshal(m.head())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	j.w.Write(append(line, '\n'))
 	err = local(j.w.Flush())
-	return j, nil, err
+	return j, err
 }
 
-// readJournal reads the whole lines of a journal; end is where they end. A journal without a head counts as empty.
-func readJournal(f io.Reader) (head *Manifest, done []Entry, end int64, err error) {
+// readJournal reads the whole lines of a journal and calls done with each file; end is where they end. A journal without a head counts
+// as empty.
+func readJournal(f io.Reader, done func(Entry) error) (head *Manifest, end int64, err error) {
 	r := bufio.NewReaderSize(f, 1<<16)
 	for {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
-			return head, done, end, nil
+			return head, end, nil
 		}
 		if err != nil {
-			return nil, nil, 0, err
+			return nil, 0, err
 		}
 		if head == nil {
 			var h headJSON
 			if json.Unmarshal(line, &h) != nil || h.Version != manifestVersion {
-				return nil, nil, 0, nil
+				return nil, 0, nil
 			}
 			m := h.manifest()
 			head = &m
@@ -103,16 +104,18 @@ func readJournal(f io.Reader) (head *Manifest, done []Entry, end int64, err erro
 			}
 			var e Entry
 			if json.Unmarshal(bytes.TrimSpace(line), &e) != nil {
-				return head, done, end, nil
+				return head, end, nil
 			}
-			done = append(done, e)
+			if err := done(e); err != nil {
+				return nil, 0, err
+			}
 		}
 		end += int64(len(line))
 	}
 }
 
 // add notes that a file is in place.
-func (j *journal) add(e *Entry) error { return j.line(e) }
+func (j *journal) add(e *Entry) error { return j.line(e.row()) }
 
 // addEarlier notes that a file's bytes were moved to before/.
 func (j *journal) addEarlier(e *Entry) error { return j.line(journalLine{e}) }

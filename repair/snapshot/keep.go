@@ -1,97 +1,146 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
-
-	"dovemend/repair/store"
 )
 
-// keep takes over what an interrupted Take had copied: files whose bytes here still have the hash that was noted, and
-// which the source lists as they were then. It reports which entries of the manifest that covers. Bytes of
-// files that have changed or gone meanwhile are kept in before/; anything else in files/ was not finished and goes.
-func (t *taking) keep(ctx context.Context, done []Entry) ([]bool, error) {
-	have := make([]bool, len(t.m.Entries))
-	latest := map[store.RelPath]Entry{}
-	for _, e := range done {
-		if e.hasBytes() {
-			latest[e.Path] = e
-		}
-	}
-	whole, err := t.whole(ctx, latest)
-	if err != nil {
-		return nil, err
-	}
-	var unsure []int
-	stays := map[string]bool{}
-	keepIt := func(i int) {
-		d, e := latest[t.m.Entries[i].Path], &t.m.Entries[i]
-		e.Local, e.SHA256 = d.Local, d.SHA256
-		have[i] = true
-		stays[filePath(e)] = true
-		t.names.reserve(e.Path, e.local())
-		t.synced = append(t.synced, filePath(e))
-		t.stats.Resumed++
-	}
-	for i := range t.m.Entries {
-		e := &t.m.Entries[i]
-		d, ok := latest[e.Path]
-		if !ok || !whole[e.Path] || d.Torn || e.Err != "" || !sameFile(&d, e) {
-			continue
-		}
-		if delete(whole, e.Path); settledBefore(e, t.m.Taken) {
-			keepIt(i)
-		} else {
-			unsure = append(unsure, i)
-		}
-	}
-	equal, err := t.hashedEqual(ctx, unsure, func(i int) string { return latest[t.m.Entries[i].Path].SHA256 })
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range equal {
-		keepIt(i)
-	}
-	var earlier []Entry
-	for p := range whole { // what is left: listed otherwise now, or no more
-		earlier = append(earlier, latest[p])
-	}
-	slices.SortFunc(earlier, byPath)
-	if err := t.moveBefore(earlier); err != nil {
-		return nil, err
-	}
-	return have, t.sweep(stays)
+// noted is a file that an interrupted Take had copied.
+type noted struct {
+	Entry
+	now   *Entry // as it is listed; nil where it is no more
+	whole bool   // its bytes here still have the hash that was noted
 }
 
-// whole hashes the local bytes of the noted files and gives the paths of those that are as noted.
-func (t *taking) whole(ctx context.Context, noted map[store.RelPath]Entry) (map[store.RelPath]bool, error) {
-	var mu sync.Mutex
-	whole := map[store.RelPath]bool{}
+// latest leaves out of sorted entries those that another of the same path comes after.
+func latest(entries *cursor) *cursor {
+	return &cursor{read: func() (int, *Entry, error) {
+		if !entries.next() {
+			return 0, nil, cmp.Or(entries.err, io.EOF)
+		}
+		e := *entries.e
+		for entries.next() {
+			if entries.e.Path != e.Path {
+				entries.ahead = true
+				break
+			}
+			e = *entries.e
+		}
+		return 0, &e, entries.err
+	}}
+}
+
+// keep takes over what an interrupted Take had copied: files whose bytes here still have the hash that was noted, and
+// which the source lists as they were then. It gives the list with what that makes of it. Bytes of
+// files that have changed or gone meanwhile are kept in before/; anything else in files/ was not finished and goes.
+func (t *taking) keep(ctx context.Context, listed, done *cursor) (*roll, error) {
+	out, err := t.newRoll()
+	if err != nil {
+		return nil, err
+	}
+	stays := map[nameSum]bool{}
+	var files []noted
+	sift := func() error {
+		err := t.sift(ctx, files, stays)
+		files = files[:0]
+		return err
+	}
+	passed := func(d *Entry) { files = append(files, noted{Entry: *d}) }
+	err = portions(listed, func(part []Entry) error {
+		for i := range part {
+			if done.meet(part[i].Path, passed) {
+				files = append(files, noted{Entry: *done.e, now: &part[i]})
+			}
+		}
+		if err := sift(); err != nil {
+			return err
+		}
+		for i := range part {
+			if err := out.add(&part[i]); err != nil {
+				return err
+			}
+		}
+		return done.err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for done.next() {
+		passed(done.e)
+	}
+	if err := cmp.Or(done.err, sift()); err != nil {
+		return nil, err
+	}
+	if err := t.sweep(stays); err != nil {
+		return nil, err
+	}
+	return out.done()
+}
+
+// sift decides what becomes of noted files.
+func (t *taking) sift(ctx context.Context, files []noted, stays map[nameSum]bool) error {
+	if err := t.whole(ctx, files); err != nil {
+		return err
+	}
+	keepIt := func(d *noted) {
+		e := d.now
+		e.Local, e.SHA256, e.fresh = d.Local, d.SHA256, true
+		stays[sumOf(filePath(e))] = true
+		t.names.reserve(e.Path, e.local())
+		t.stats.Resumed++
+	}
+	var unsure []*noted
+	var ask []*Entry
+	var earlier []Entry
+	for i := range files {
+		switch d := &files[i]; {
+		case !d.whole:
+		case d.now == nil || d.Torn || d.now.Err != "" || !sameFile(&d.Entry, d.now): // listed otherwise now, or no more
+			earlier = append(earlier, d.Entry)
+		case settledBefore(d.now, t.m.Taken):
+			keepIt(d)
+		default:
+			unsure, ask = append(unsure, d), append(ask, d.now)
+		}
+	}
+	equal, err := t.hashedEqual(ctx, ask, func(i int) string { return unsure[i].SHA256 })
+	if err != nil {
+		return err
+	}
+	for i, d := range unsure {
+		if equal[i] {
+			keepIt(d)
+		}
+	}
+	return t.moveBefore(earlier)
+}
+
+// whole hashes the local bytes of the noted files.
+func (t *taking) whole(ctx context.Context, files []noted) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
-	for p, e := range noted {
+	for i := range files {
 		g.Go(func() error {
-			sum, err := hashLocal(ctx, t.dst, filePath(&e), e.Size)
+			d := &files[i]
+			sum, err := hashLocal(ctx, t.dst, filePath(&d.Entry), d.Size)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err == nil && sum == e.SHA256 {
-				mu.Lock()
-				whole[p] = true
-				mu.Unlock()
-			}
+			d.whole = err == nil && sum == d.SHA256
 			return nil
 		})
 	}
-	return whole, g.Wait()
+	return g.Wait()
 }
 
 // moveBefore moves files out of files/ that an earlier attempt had copied and that are not the host's any more.
@@ -121,8 +170,16 @@ func (t *taking) moveBefore(earlier []Entry) error {
 	return nil
 }
 
+// nameSum stands for the name of a file.
+type nameSum [16]byte
+
+func sumOf(name string) nameSum {
+	sum := sha256.Sum256([]byte(name))
+	return nameSum(sum[:16])
+}
+
 // sweep removes from files/ whatever an interrupted Take left there and this one does not go on with.
-func (t *taking) sweep(stays map[string]bool) error {
+func (t *taking) sweep(stays map[nameSum]bool) error {
 	var files, dirs []string
 	err := fs.WalkDir(t.dst.FS(), filesDir, func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -130,7 +187,7 @@ func (t *taking) sweep(stays map[string]bool) error {
 			return err
 		case d.IsDir():
 			dirs = append(dirs, name)
-		case !stays[name]:
+		case !stays[sumOf(name)]:
 			files = append(files, name)
 		}
 		return nil

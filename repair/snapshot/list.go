@@ -1,9 +1,11 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -25,17 +27,39 @@ var maxListedText int64 = 512 << 20
 // errListAgain: what was yielded does not count, and the source is to be asked again, once.
 var errListAgain = errors.New("the list broke off")
 
-// list asks the source for its entries and keeps those that can be, sorted by path. What the host says is checked
-// here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).
-func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Entry, refused []Refused, err error) {
-	refuse := func(p store.RelPath, why string) {
-		if len(refused) < maxRefused {
-			refused = append(refused, Refused{p, why})
-		}
+// listing is what a source listed, gone through in order of paths.
+type listing struct {
+	*cursor
+	refused []Refused // complete when all was gone through
+	sorter  *sorter
+}
+
+func (l *listing) refuse(p store.RelPath, why string) {
+	if len(l.refused) < maxRefused {
+		l.refused = append(l.refused, Refused{p, why})
 	}
+}
+
+func (l *listing) close() { l.sorter.close() }
+
+// list asks a source for its entries and keeps those that can be. What the host says is checked
+// here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).
+func (c *copier) list(ctx context.Context, src Source, paths []store.RelPath) (*listing, error) {
+	l, err := c.listOnce(ctx, src, paths)
+	if errors.Is(err, errListAgain) {
+		l, err = c.listOnce(ctx, src, paths)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the host's files: %w", err)
+	}
+	return l, nil
+}
+
+func (c *copier) listOnce(ctx context.Context, src Source, paths []store.RelPath) (*listing, error) {
+	l := &listing{sorter: &sorter{c: c}}
 	aside := slices.ContainsFunc(paths, func(p store.RelPath) bool { return beneath([]store.RelPath{asideDir}, p) })
 	seen, text := 0, int64(0)
-	take := func(e Entry) error {
+	err := src.List(ctx, paths, func(e Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -44,31 +68,24 @@ func list(ctx context.Context, src Source, paths []store.RelPath) (entries []Ent
 			return ErrTooMany
 		}
 		if why := impossible(&e); why != "" {
-			refuse(e.Path[:min(len(e.Path), 512)], why)
+			l.refuse(e.Path[:min(len(e.Path), 512)], why)
 			return nil
 		}
 		if !aside && beneath([]store.RelPath{asideDir}, e.Path) {
 			return nil
 		}
 		if !beneath(paths, e.Path) {
-			refuse(e.Path, "not asked for")
+			l.refuse(e.Path, "not asked for")
 			return nil
 		}
-		entries = append(entries, tidy(e))
-		return nil
-	}
-	err = src.List(ctx, paths, take)
-	if errors.Is(err, errListAgain) {
-		entries, refused, seen, text = nil, nil, 0, 0
-		err = src.List(ctx, paths, take)
-	}
+		return l.sorter.add(tidy(e))
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list the host's files: %w", err)
+		l.close()
+		return nil, err
 	}
-	slices.SortStableFunc(entries, inTreeOrder)
-	entries = treeOnly(entries, refuse)
-	slices.SortFunc(entries, byPath)
-	return entries, refused, nil
+	l.cursor = treeOnly(l.sorter.cursor(), l.refuse)
+	return l, nil
 }
 
 // impossible says why an entry cannot be, or "".
@@ -116,59 +133,35 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// inTreeOrder puts what is beneath a directory right after it, and of one name the directory first.
-func inTreeOrder(a, b Entry) int {
-	x, y := string(a.Path), string(b.Path)
-	if x == "." || y == "." {
-		return boolCompare(y == ".", x == ".")
-	}
-	n := min(len(x), len(y))
-	for i := range n {
-		if cx, cy := x[i], y[i]; cx != cy {
-			if cx == '/' {
-				return -1
-			}
-			if cy == '/' {
-				return 1
-			}
-			return int(cx) - int(cy)
-		}
-	}
-	if len(x) == len(y) {
-		return boolCompare(a.Type != fs.ModeDir, b.Type != fs.ModeDir)
-	}
-	return len(x) - len(y)
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
-}
-
-// treeOnly takes out of entries in tree order what is there twice, or beneath something that is no directory.
-func treeOnly(entries []Entry, refuse func(store.RelPath, string)) []Entry {
-	out := entries[:0]
-	var leaf store.RelPath // the last entry that is no directory
-	for _, e := range entries {
-		if n := len(out); n > 0 && out[n-1].Path == e.Path {
-			if out[n-1].Type != e.Type || e.Type != fs.ModeDir {
+// treeOnly leaves out of sorted entries what is there twice, or beneath something that is no directory.
+func treeOnly(entries *cursor, refuse func(store.RelPath, string)) *cursor {
+	var last Entry
+	var leaves []store.RelPath // entries that are no directories, each with a name that begins with the one before, as does last's
+	possible := func(e *Entry) bool {
+		if last.Path == e.Path {
+			if last.Type != e.Type || e.Type != fs.ModeDir {
 				refuse(e.Path, "listed twice")
 			}
-			continue
+			return false
 		}
-		if leaf != "" && strings.HasPrefix(string(e.Path), string(leaf)+"/") {
+		for n := len(leaves); n > 0 && !strings.HasPrefix(string(e.Path), string(leaves[n-1])); n-- {
+			leaves = leaves[:n-1]
+		}
+		if slices.ContainsFunc(leaves, func(p store.RelPath) bool { return e.Path[len(p)] == '/' }) {
 			refuse(e.Path, "beneath something that is no directory")
-			continue
+			return false
 		}
-		if e.Type != fs.ModeDir {
-			leaf = e.Path
+		if last = *e; e.Type != fs.ModeDir {
+			leaves = append(leaves, e.Path)
 		}
-		out = append(out, e)
+		return true
 	}
-	return out
+	return &cursor{read: func() (int, *Entry, error) {
+		for entries.next() {
+			if possible(entries.e) {
+				return 0, entries.e, nil
+			}
+		}
+		return 0, nil, cmp.Or(entries.err, io.EOF)
+	}}
 }

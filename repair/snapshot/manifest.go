@@ -85,8 +85,10 @@ func join(text string, raw []byte) string {
 }
 
 // MarshalJSON writes the entry as the manifest has it.
-func (e Entry) MarshalJSON() ([]byte, error) {
-	j := entryJSON{
+func (e Entry) MarshalJSON() ([]byte, error) { return json.Marshal(e.row()) }
+
+func (e *Entry) row() *entryJSON {
+	j := &entryJSON{
 		Local: e.Local, Type: "irregular", Size: e.Size, MTime: e.MTime, Inode: e.Inode,
 		SHA256: e.SHA256, Torn: e.Torn, Err: strings.ToValidUTF8(e.Err, "\uFFFD"),
 	}
@@ -104,7 +106,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	if e.GID >= 0 {
 		j.GID = &e.GID
 	}
-	return json.Marshal(j)
+	return j
 }
 
 // UnmarshalJSON reads an entry of a manifest.
@@ -113,6 +115,10 @@ func (e *Entry) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
+	return e.take(&j)
+}
+
+func (e *Entry) take(j *entryJSON) error {
 	*e = Entry{
 		Path: store.RelPath(join(j.Path, j.Path64)), Local: j.Local, Size: j.Size, MTime: j.MTime, Inode: j.Inode,
 		Link: join(j.Link, j.Link64), SHA256: j.SHA256, Torn: j.Torn, Err: j.Err, UID: -1, GID: -1,
@@ -213,8 +219,8 @@ func (h *headJSON) manifest() Manifest {
 	return m
 }
 
-// write writes the manifest as one JSON object, an entry a line, and gives its hash.
-func (m *Manifest) write(w io.Writer) (string, error) {
+// write writes the manifest with these entries as one JSON object, an entry a line, and gives its hash.
+func (m *Manifest) write(w io.Writer, entries *cursor) (string, error) {
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
 	head, err := json.Marshal(m.head())
@@ -224,19 +230,21 @@ func (m *Manifest) write(w io.Writer) (string, error) {
 	b.Write(head[:len(head)-1])
 	for _, list := range []struct {
 		name    string
-		entries []Entry
-	}{{"entries", m.Entries}, {"earlier", m.Earlier}} {
+		entries *cursor
+	}{{"entries", entries}, {"earlier", cursorOf(m.Earlier)}} {
 		fmt.Fprintf(b, ",\n%q:[", list.name)
-		for i := range list.entries {
-			row, err := json.Marshal(&list.entries[i])
+		end := "\n"
+		for list.entries.next() {
+			row, err := json.Marshal(list.entries.e.row())
 			if err != nil {
 				return "", err
 			}
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('\n')
+			b.WriteString(end)
 			b.Write(row)
+			end = ",\n"
+		}
+		if err := list.entries.err; err != nil {
+			return "", err
 		}
 		b.WriteByte(']')
 	}
@@ -284,18 +292,9 @@ func readManifest(r io.Reader) (m Manifest, digest string, err error) {
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return m, "", err
 	}
-	b, err := json.Marshal(rest)
-	if err != nil {
+	if m, err = headOf(rest); err != nil {
 		return m, "", err
 	}
-	var h headJSON
-	if err := json.Unmarshal(b, &h); err != nil {
-		return m, "", err
-	}
-	if h.Version != manifestVersion {
-		return m, "", fmt.Errorf("manifest of version %d, and this dovemend knows %d", h.Version, manifestVersion)
-	}
-	m = h.manifest()
 	m.Entries, m.Earlier = entries, earlier
 	if !slices.IsSortedFunc(m.Entries, byPath) {
 		slices.SortFunc(m.Entries, byPath)
@@ -309,14 +308,79 @@ func readEntries(dec *json.Decoder) ([]Entry, error) {
 	}
 	var entries []Entry
 	for dec.More() {
-		var e Entry
-		if err := dec.Decode(&e); err != nil {
+		e, err := readEntry(dec)
+		if err != nil {
 			return nil, err
 		}
 		entries = append(entries, e)
 	}
 	_, err := dec.Token()
 	return entries, err
+}
+
+func readEntry(dec *json.Decoder) (e Entry, err error) {
+	var j entryJSON
+	if err := dec.Decode(&j); err != nil {
+		return e, err
+	}
+	return e, e.take(&j)
+}
+
+// headOf reads the fields of a manifest that are no lists of entries.
+func headOf(fields map[string]json.RawMessage) (m Manifest, err error) {
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return m, err
+	}
+	var h headJSON
+	if err := json.Unmarshal(b, &h); err != nil {
+		return m, err
+	}
+	if h.Version != manifestVersion {
+		return m, fmt.Errorf("manifest of version %d, and this dovemend knows %d", h.Version, manifestVersion)
+	}
+	return h.manifest(), nil
+}
+
+// passManifest reads the head of a manifest and goes through its entries, which are read as they are asked for.
+func passManifest(r io.Reader) (head Manifest, entries *cursor, err error) {
+	dec := json.NewDecoder(bufio.NewReaderSize(r, 1<<16))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return head, nil, errors.Join(errors.New("not a manifest"), err)
+	}
+	fields := map[string]json.RawMessage{}
+	for {
+		key, err := dec.Token()
+		if err != nil {
+			return head, nil, err
+		}
+		if key == "entries" {
+			break
+		}
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return head, nil, fmt.Errorf("manifest, %v: %w", key, err)
+		}
+		fields[fmt.Sprint(key)] = raw
+	}
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return head, nil, errors.Join(errors.New("manifest, entries: not a list"), err)
+	}
+	last, i := store.RelPath(""), -1
+	entries = &cursor{read: func() (int, *Entry, error) {
+		if i++; !dec.More() {
+			_, err := dec.Token()
+			return i, nil, cmp.Or(noEOF(err), io.EOF)
+		}
+		e, err := readEntry(dec)
+		if err == nil && e.Path <= last {
+			err = errors.New("its entries are not in order")
+		}
+		last = e.Path
+		return i, &e, noEOF(err)
+	}}
+	head, err = headOf(fields)
+	return head, entries, err
 }
 
 func byPath(a, b Entry) int { return strings.Compare(string(a.Path), string(b.Path)) }

@@ -44,13 +44,12 @@ func Read(dst *os.Root) (*Snapshot, error) {
 }
 
 func read(dst *os.Root, manifest io.Reader) (*Snapshot, error) {
-	s := &Snapshot{root: dst}
+	s := &Snapshot{Stored{root: dst}}
 	var err error
 	if s.m, s.sum, err = readManifest(manifest); err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
-	s.count()
-	return s, nil
+	return s, s.count(cursorOf(s.m.Entries))
 }
 
 // Check hashes every file of the copy, those in before/ too, and compares with the manifest. An error that wraps
@@ -112,8 +111,11 @@ func (s *Snapshot) Earlier(e Entry) (io.ReadCloser, error) {
 	return s.root.Open(path.Join(beforeDir, e.local()))
 }
 
-// localSource reads a snapshot's bytes as a [copier] wants them.
-type localSource struct{ s *Snapshot }
+// localSource reads the bytes of one entry of a snapshot as a [copier] wants them.
+type localSource struct {
+	root *os.Root
+	e    *Entry
+}
 
 func (l localSource) List(context.Context, []store.RelPath, func(Entry) error) error {
 	return errors.ErrUnsupported
@@ -123,12 +125,8 @@ func (l localSource) Lstat(context.Context, store.RelPath) (Entry, error) {
 	return Entry{}, errors.ErrUnsupported
 }
 
-func (l localSource) Open(_ context.Context, p store.RelPath) (io.ReadCloser, error) {
-	e, ok := l.s.Entry(p)
-	if !ok || !e.hasBytes() {
-		return nil, &fs.PathError{Op: "open", Path: string(p), Err: fs.ErrNotExist}
-	}
-	return l.s.root.Open(filePath(&e))
+func (l localSource) Open(context.Context, store.RelPath) (io.ReadCloser, error) {
+	return l.root.Open(filePath(l.e))
 }
 
 func (l localSource) Sums(context.Context, []store.RelPath, func(int, [32]byte, error) error) error {

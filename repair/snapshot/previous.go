@@ -5,8 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,84 +15,118 @@ import (
 	"dovemend/repair/store"
 )
 
-// link takes unchanged files from the previous snapshots.
-func (t *taking) link(ctx context.Context, have []bool) error {
-	for _, prev := range t.o.Previous {
-		if err := t.linkFrom(ctx, prev, have); err != nil {
-			return err
+// previous is an earlier snapshot whose list is gone through beside that of the host.
+type previous struct {
+	*Stored
+	list *cursor
+	told bool // that its list cannot be read
+}
+
+// openPrevious opens the lists of the previous snapshots of the same mail root.
+func (t *taking) openPrevious() (all []*previous, closeAll func()) {
+	var files []io.Closer
+	for _, s := range t.o.Previous {
+		if s.m.Root != t.m.Root {
+			continue
+		}
+		_, list, f, err := openList(s.root)
+		if err != nil {
+			t.rep.Note(unreadable(err))
+			continue
+		}
+		all, files = append(all, &previous{Stored: s, list: list}), append(files, f)
+	}
+	return all, func() {
+		for _, f := range files {
+			f.Close()
 		}
 	}
-	return nil
+}
+
+func unreadable(err error) string {
+	return fmt.Sprintf("the list of an earlier copy cannot be read, and nothing more is taken from that copy: %q", clip(err.Error()))
+}
+
+// linking is a file that a previous snapshot may have unchanged.
+type linking struct {
+	now    *Entry
+	old    Entry
+	sure   bool // it has not been changed since
+	hashed bool // the host has shown that
+	linked bool
 }
 
 // linkFrom takes unchanged files from one snapshot. Those that were changed near the time it was taken are hashed on the
 // host first, and fetched where it cannot hash.
-func (t *taking) linkFrom(ctx context.Context, prev *Snapshot, have []bool) error {
-	if prev.m.Root != t.m.Root {
-		return nil
-	}
-	var sure, unsure []int
-	old := make(map[int]Entry)
-	for i := range t.m.Entries {
-		e := &t.m.Entries[i]
-		if e.Type != 0 || e.Err != "" || have[i] {
-			continue
-		}
-		p, ok := prev.Entry(e.Path)
-		if _, known := t.older[i]; ok && !known && mayHaveGrown(&p, e) {
-			if t.older == nil {
-				t.older = map[int]before{}
-			}
-			t.older[i] = before{prev.root, p}
-		}
-		if !ok || !p.hasBytes() || p.Torn || p.Err != "" || !sameFile(&p, e) {
-			continue
-		}
-		old[i] = p
-		if settledBefore(e, prev.m.Taken) {
-			sure = append(sure, i)
-		} else {
-			unsure = append(unsure, i)
+func (t *taking) linkFrom(ctx context.Context, prev *previous, entries []Entry) error {
+	files := t.same(prev, entries)
+	var unsure []*linking
+	for i := range files {
+		if f := &files[i]; !f.sure {
+			unsure = append(unsure, f)
 		}
 	}
-	equal, err := t.hashedEqual(ctx, unsure, func(i int) string { return old[i].SHA256 })
+	ask := make([]*Entry, len(unsure))
+	for i, f := range unsure {
+		ask[i] = f.now
+	}
+	equal, err := t.hashedEqual(ctx, ask, func(i int) string { return unsure[i].old.SHA256 })
 	if err != nil {
 		return err
 	}
-	hashed := make(map[int]bool, len(equal))
-	for _, i := range equal {
-		hashed[i] = true
+	for i, f := range unsure {
+		f.sure, f.hashed = equal[i], equal[i]
 	}
-	sure = append(sure, equal...)
-	linked := make([]bool, len(t.m.Entries))
 	there, here := newDirs(prev.root), newDirs(t.dst)
 	defer there.close()
 	defer here.close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for _, i := range sure {
-		g.Go(func() error {
+	for i := range files {
+		f := &files[i]
+		if !f.sure {
+			continue
+		}
+		g.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			p := old[i]
-			ok, err := t.linkOne(ctx, prev, there, here, &p, filePath(&t.m.Entries[i]))
-			linked[i] = ok
+			f.linked, err = t.linkOne(ctx, prev.root, there, here, &f.old, filePath(f.now))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	for i, ok := range linked {
-		if ok {
-			t.m.Entries[i].SHA256 = old[i].SHA256
-			t.m.Entries[i].proved = prev.m.Verified == byHash || hashed[i]
-			have[i] = true
+	for _, f := range files {
+		if f.linked {
+			f.now.SHA256, f.now.proved = f.old.SHA256, prev.m.Verified == byHash || f.hashed
 			t.stats.Linked++
 		}
 	}
 	return nil
+}
+
+// same gives the files that look as they did in a previous snapshot, and notes which seem to have grown since.
+func (t *taking) same(prev *previous, entries []Entry) (files []linking) {
+	for i := range entries {
+		e := &entries[i]
+		if !e.missing() || !prev.list.meet(e.Path, nil) {
+			continue
+		}
+		p := prev.list.e
+		if _, known := t.older[e.Path]; !known && mayHaveGrown(p, e) {
+			t.older[e.Path] = before{prev.root, *p}
+		}
+		if p.hasBytes() && !p.Torn && p.Err == "" && sameFile(p, e) {
+			files = append(files, linking{now: e, old: *p, sure: settledBefore(e, prev.m.Taken)})
+		}
+	}
+	if err := prev.list.err; err != nil && !prev.told {
+		prev.told = true
+		t.rep.Note(unreadable(err))
+	}
+	return files
 }
 
 // settledBefore reports whether a file was last changed well before a time of the local clock.
@@ -101,7 +136,7 @@ func settledBefore(e *Entry, t time.Time) bool {
 
 // linkOne links a file of the previous snapshot, or copies it where links cannot be made. It reports false where the old
 // copy is not what its manifest says.
-func (t *taking) linkOne(ctx context.Context, prev *Snapshot, there, here *dirs, p *Entry, name string) (bool, error) {
+func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, p *Entry, name string) (bool, error) {
 	old := filePath(p)
 	from, done, err := there.use(path.Dir(old))
 	if err != nil {
@@ -121,7 +156,7 @@ func (t *taking) linkOne(ctx context.Context, prev *Snapshot, there, here *dirs,
 		return true, nil
 	}
 	// Another file system, or too many links: copy. The bytes count only if they are what was hashed.
-	in := &copier{dst: t.dst, src: localSource{prev}, rep: silent{}}
+	in := &copier{dst: t.dst, src: localSource{prev, p}, rep: silent{}}
 	in.buffers.New = t.buffers.New
 	in.tempName.Store(t.tempName.Add(1) + 1<<40)
 	s, err := in.stream(ctx, *p, p.Size, func(int64) {})
@@ -137,29 +172,24 @@ func (t *taking) linkOne(ctx context.Context, prev *Snapshot, there, here *dirs,
 	return true, local(t.dst.Rename(s.temp, name))
 }
 
-// hashedEqual gives those of the entries whose hash on the host is the wanted one; none where the host cannot hash.
-func (t *taking) hashedEqual(ctx context.Context, which []int, want func(int) string) ([]int, error) {
-	if len(which) == 0 || t.o.Verify == "listing" {
-		return nil, nil
+// hashedEqual reports of each of the files whether its hash on the host is the wanted one; of none where the host cannot hash.
+func (t *taking) hashedEqual(ctx context.Context, files []*Entry, want func(int) string) ([]bool, error) {
+	equal := make([]bool, len(files))
+	if len(files) == 0 || t.o.Verify == "listing" {
+		return equal, nil
 	}
-	paths := make([]store.RelPath, len(which))
-	for k, i := range which {
-		paths[k] = t.m.Entries[i].Path
+	paths := make([]store.RelPath, len(files))
+	for i, e := range files {
+		paths[i] = e.Path
 	}
-	equal := map[int]bool{}
-	err := t.src.Sums(ctx, paths, func(k int, sum [32]byte, err error) error {
-		if k >= 0 && k < len(which) && err == nil && hex.EncodeToString(sum[:]) == want(which[k]) {
-			equal[which[k]] = true
+	err := t.src.Sums(ctx, paths, func(i int, sum [32]byte, err error) error {
+		if i >= 0 && i < len(files) {
+			equal[i] = err == nil && hex.EncodeToString(sum[:]) == want(i)
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, fmt.Errorf("hash files on the host: %w", err)
 	}
-	out := make([]int, 0, len(equal))
-	for i := range equal {
-		out = append(out, i)
-	}
-	slices.Sort(out)
-	return out, nil
+	return equal, nil
 }

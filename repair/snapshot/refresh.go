@@ -23,26 +23,27 @@ func (s *Snapshot) Refresh(ctx context.Context, src Source, o Options) (changed 
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("refresh snapshot: %w", err)
 	}
-	next := s.m
-	next.Earlier = slices.Clone(s.m.Earlier)
-	next.Entries = slices.Clone(s.m.Entries)
-	for i := range next.Entries {
-		next.Entries[i].proved = false // what was shown then does not count now
+	next, old := s.m, slices.Clone(s.m.Entries)
+	next.Earlier, next.Entries = slices.Clone(s.m.Earlier), nil
+	for i := range old {
+		old[i].proved = false // what was shown then does not count now
 	}
 	damaged, err := s.damaged(ctx, o.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("refresh snapshot: %w", err)
 	}
 	for _, i := range damaged {
-		next.Entries[i].SHA256 = "" // as if it had never been copied
+		old[i].SHA256 = "" // as if it had never been copied
 	}
 	was := s.m.Entries
-	w := &work{copier: newCopier(s.root, src, o.Reporter), o: o, m: &next, orig: slices.Clone(next.Entries)}
-	if err := w.refresh(ctx, s); err != nil {
+	w := &work{copier: newCopier(s.root, src, o.Reporter), o: o, m: &next}
+	defer w.closeRolls()
+	if err := w.refresh(ctx, s, old); err != nil {
+		w.closeRolls()
 		_ = clearIncoming(s.root)
 		return nil, fmt.Errorf("refresh snapshot: %w", err)
 	}
-	return withDamaged(Compare(w.orig, s.m.Entries), was, damaged, s), nil
+	return withDamaged(Compare(old, s.m.Entries), was, damaged, s), nil
 }
 
 // damaged hashes the local bytes of the entries at or beneath the paths, and gives the places of those that are not what
@@ -95,7 +96,8 @@ func withDamaged(changes []Change, was []Entry, damaged []int, s *Snapshot) []Ch
 	return changes
 }
 
-func (w *work) refresh(ctx context.Context, s *Snapshot) error {
+// refresh brings s, with these entries, up to date.
+func (w *work) refresh(ctx context.Context, s *Snapshot, old []Entry) error {
 	if err := rollForward(w.dst); err != nil {
 		return err
 	}
@@ -107,11 +109,15 @@ func (w *work) refresh(ctx context.Context, s *Snapshot) error {
 		return local(err)
 	}
 	w.names = newNaming(fold)
-	for i := range w.orig {
-		if e := &w.orig[i]; e.Local != "" || fold {
+	for i := range old {
+		if e := &old[i]; e.Local != "" || fold {
 			w.names.reserve(e.Path, e.local())
 		}
 	}
+	if w.orig, err = w.rollOf(cursorOf(old)); err != nil {
+		return err
+	}
+	w.list = w.orig
 	// A file copied again now was read now; for the judgement of later snapshots the first time stays.
 	if w.m.Taken.IsZero() {
 		w.m.Taken = time.Now().UTC()
@@ -119,13 +125,15 @@ func (w *work) refresh(ctx context.Context, s *Snapshot) error {
 	if err := w.settle(ctx, true); err != nil {
 		return err
 	}
-	sum, err := w.finish(ctx, true)
+	entries, err := all(w.list.cursor())
 	if err != nil {
 		return err
 	}
-	s.m, s.sum = *w.m, sum
-	s.stats = Stats{}
-	w.figures(&s.stats)
-	s.count()
+	now, err := w.finish(ctx, true)
+	if err != nil {
+		return err
+	}
+	w.figures(&now.stats)
+	s.Stored, s.m.Entries = *now, entries
 	return nil
 }

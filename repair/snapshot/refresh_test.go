@@ -69,7 +69,7 @@ func TestRefreshFetchesAgainWhatIsDamagedOnTheLocalDisk(t *testing.T) {
 	for _, verify := range []string{"", "listing"} {
 		h := newHost("flipped", "short", "lost", "whole")
 		first := take(t, h, newDir(t), Options{})
-		s := take(t, h, newDir(t), Options{Previous: []*Snapshot{first}})
+		s := take(t, h, newDir(t), Options{Previous: []*Stored{&first.Stored}})
 		write := func(s *Snapshot, name, data string) {
 			f, err := s.root.OpenFile("files/"+name, os.O_WRONLY|os.O_TRUNC, 0)
 			if err != nil {
@@ -184,12 +184,18 @@ func TestRefreshKilledWhilePuttingIntoPlaceIsFinishedByOpen(t *testing.T) {
 		s := take(t, h, dst, Options{})
 		other := randomHost(r, 25)
 		other.nodes["."] = h.nodes["."]
-		w := &work{copier: newCopier(dst, other, nil), o: Options{Parallel: 2, Paths: []store.RelPath{"."}}, orig: s.m.Entries}
+		w := &work{copier: newCopier(dst, other, nil), o: Options{Parallel: 2, Paths: []store.RelPath{"."}}}
 		next := s.m
 		w.m, w.names = &next, newNaming(false)
 		if err := prepare(dst); err != nil {
 			t.Fatal(err)
 		}
+		defer w.closeRolls()
+		var err error
+		if w.orig, err = w.rollOf(cursorOf(s.m.Entries)); err != nil {
+			t.Fatal(err)
+		}
+		w.list = w.orig
 		if err := w.settle(context.Background(), true); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +203,7 @@ func TestRefreshKilledWhilePuttingIntoPlaceIsFinishedByOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := writeFile(dst, nextName, next.write); err != nil {
+		if _, err := writeFile(dst, nextName, func(out io.Writer) (string, error) { return next.write(out, w.list.cursor()) }); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := writeFile(dst, finishName, func(out io.Writer) (string, error) {

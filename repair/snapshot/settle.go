@@ -1,9 +1,9 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,16 +13,17 @@ import (
 // settleRounds is how often the source is listed anew because something had changed.
 const settleRounds = 3
 
-// work brings a list of entries up to what the source has now. The bytes of orig are in files/; those fetched anew wait in
+// work brings the list of a copy up to what the source has now. The bytes of orig are in files/; those fetched anew wait in
 // incoming/ until finish puts everything into place.
 type work struct {
 	*copier
 	o      Options
-	m      *Manifest
+	m      *Manifest // without entries
 	names  *naming
-	orig   []Entry
+	orig   *roll
+	list   *roll                    // as it is now; orig to begin with
 	temps  map[store.RelPath]string // where the bytes of an entry are, unless in files/
-	synced []string
+	synced []string                 // those of temps, to be brought to the disk
 }
 
 // settle lists the source, copies what differs, and does so again until nothing differs or for three rounds; then it verifies
@@ -42,26 +43,25 @@ func (w *work) settle(ctx context.Context, anew bool) error {
 	return w.verify(ctx, fetched)
 }
 
-// reconcile lists the source once and brings w.m.Entries up to it. It gives the number of files that were to be fetched.
+// reconcile lists the source once and brings w.list up to it. It gives the number of files that were to be fetched.
 func (w *work) reconcile(ctx context.Context, anew bool) (int, error) {
-	now, refused, err := list(ctx, w.src, w.m.Paths)
+	now, err := w.copier.list(ctx, w.src, w.m.Paths)
 	if err != nil {
 		return 0, err
 	}
-	w.m.Refused = refused
-	was := w.m.Entries
-	for i := range was {
-		if find(now, was[i].Path) < 0 {
-			w.discard(was[i].Path)
-		}
+	defer now.close()
+	next, err := w.newRoll()
+	if err != nil {
+		return 0, err
 	}
 	var todo []int
-	for i := range now {
-		e := &now[i]
+	was := w.list.cursor()
+	for now.next() {
+		e := now.e
 		var old *Entry
-		if k := find(was, e.Path); k >= 0 {
-			if old = &was[k]; old.Type != e.Type {
-				w.discard(old.Path)
+		if was.meet(e.Path, w.discard) {
+			if old = was.e; old.Type != e.Type {
+				w.discard(old)
 				old = nil
 			}
 		}
@@ -82,84 +82,106 @@ func (w *work) reconcile(ctx context.Context, anew bool) (int, error) {
 			if old == nil {
 				e.setLocal(w.names.file(e.Path))
 			}
-			todo = append(todo, i)
+			todo = append(todo, next.n)
+		}
+		if err := next.add(e); err != nil {
+			return 0, err
 		}
 	}
-	w.m.Entries = now
+	for was.next() {
+		w.discard(was.e)
+	}
+	if err := cmp.Or(now.err, was.err); err != nil {
+		return 0, err
+	}
+	if w.list != w.orig {
+		w.list.close()
+	}
+	w.m.Refused = now.refused
+	if w.list, err = next.done(); err != nil {
+		return 0, err
+	}
 	return len(todo), w.fetchAgain(ctx, todo)
 }
 
 // discard removes bytes fetched for an entry that have been superseded.
-func (w *work) discard(p store.RelPath) {
-	if temp, ok := w.temps[p]; ok {
+func (w *work) discard(e *Entry) {
+	if temp, ok := w.temps[e.Path]; ok {
 		w.dst.Remove(temp)
-		delete(w.temps, p)
+		delete(w.temps, e.Path)
 	}
 }
 
-// fetchAgain downloads the entries at these positions of w.m.Entries, each looked at before and after.
+// fetchAgain downloads the entries at these places of w.list, each looked at before and after.
 func (w *work) fetchAgain(ctx context.Context, todo []int) error {
-	if len(todo) == 0 {
-		return nil
+	todo, entries, err := w.list.pick(todo)
+	if err != nil || len(todo) == 0 {
+		return err
 	}
 	var bytes int64
-	for _, i := range todo {
-		bytes = add(bytes, w.m.Entries[i].Size)
+	for i := range entries {
+		bytes = add(bytes, entries[i].Size)
 	}
 	if free := freeSpace(w.dst); free >= 0 && add(bytes, spareRoom) > free {
 		return &NoSpaceError{Need: add(bytes, spareRoom), Have: free}
 	}
 	results := make([]got, len(todo))
-	if err := w.again(ctx, todo, results); err != nil {
+	if err := w.again(ctx, entries, results); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.o.Parallel)
-	for k, i := range todo {
+	for k := range entries {
 		if results[k].temp != "" {
 			continue
 		}
 		g.Go(func() (err error) {
-			results[k], err = w.fetch(gctx, w.m.Entries[i], true)
+			results[k], err = w.fetch(gctx, entries[k], true)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	gone := map[store.RelPath]bool{}
 	for k, i := range todo {
-		r, e := &results[k], &w.m.Entries[i]
-		if r.entry.Local = e.Local; r.gone {
-			gone[e.Path] = true
-			w.discard(e.Path)
+		r := &results[k]
+		w.discard(&entries[k])
+		if r.gone {
+			w.list.set(i, nil)
 			continue
 		}
-		*e = r.entry
-		w.discard(e.Path)
+		r.entry.Local = entries[k].Local
+		w.list.set(i, &r.entry)
 		if r.temp == "" {
 			continue
 		}
-		if o := find(w.orig, e.Path); o >= 0 && w.orig[o].hasBytes() && w.orig[o].SHA256 == e.SHA256 {
+		_, was, err := w.orig.find(r.entry.Path)
+		if err != nil {
+			return err
+		}
+		if was.hasBytes() && was.SHA256 == r.entry.SHA256 {
 			w.dst.Remove(r.temp) // the bytes in files/ are the same
 			continue
 		}
-		w.temps[e.Path] = r.temp
+		w.temps[r.entry.Path] = r.temp
 		w.synced = append(w.synced, r.temp)
 	}
-	w.m.Entries = slices.DeleteFunc(w.m.Entries, func(e Entry) bool { return gone[e.Path] })
 	return nil
 }
 
 // again takes those of the entries that have only grown since they were copied.
-func (w *work) again(ctx context.Context, todo []int, results []got) error {
+func (w *work) again(ctx context.Context, entries []Entry, results []got) error {
 	var files []Entry
 	var old []before
 	var at []int
-	for k, i := range todo {
-		e := w.m.Entries[i]
-		if o := find(w.orig, e.Path); o >= 0 && w.temps[e.Path] == "" && mayHaveGrown(&w.orig[o], &e) {
-			files, old, at = append(files, e), append(old, before{w.dst, w.orig[o]}), append(at, k)
+	for k := range entries {
+		e := entries[k]
+		_, was, err := w.orig.find(e.Path)
+		if err != nil {
+			return err
+		}
+		if w.temps[e.Path] == "" && mayHaveGrown(&was, &e) {
+			files, old, at = append(files, e), append(old, before{w.dst, was}), append(at, k)
 		}
 	}
 	return w.grown(ctx, files, old, func(n int, s streamed) error {
@@ -173,9 +195,4 @@ func (w *work) again(ctx context.Context, todo []int, results []got) error {
 		results[at[n]] = got{entry: e, temp: s.temp}
 		return nil
 	})
-}
-
-// incomplete reports whether anything that was listed is missing from the copy.
-func (m *Manifest) incomplete() bool {
-	return len(m.Refused) > 0 || slices.ContainsFunc(m.Entries, func(e Entry) bool { return e.Err != "" })
 }

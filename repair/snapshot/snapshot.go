@@ -8,7 +8,7 @@
 //	files/          the tree, by host names (as far as the local file system can hold them; see [Entry].Local)
 //	before/N/       bytes that a later look found changed or gone: earlier states are evidence too
 //	partial.jsonl   while copying: the files that are done
-//	incoming/       while copying: files not yet complete, but for those of a bulk transfer
+//	incoming/       while copying: files not yet complete, but for those of a bulk transfer; lists of what there is to copy
 //
 // No file in files/ is ever written to once it is there: it may be a hard link that older snapshots share. The host is
 // not trusted: its names cannot lead out of the directory, its sizes are bounds and never amounts to wait for, and no
@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sort"
 	"time"
 
@@ -85,6 +84,7 @@ type Entry struct {
 	Torn   bool          // "torn": changed each time it was copied: the bytes are not from one moment
 	Err    string        // "error": could not be read; the copy lacks it
 
+	fresh  bool // the bytes came with this Take: nothing says yet that they are on the disk
 	proved bool // the host's own bytes were hashed, or shown to be unchanged since, and are those of the copy
 }
 
@@ -134,7 +134,7 @@ type Options struct {
 	Layout  store.Layout
 
 	Paths    []store.RelPath // what to copy, default all; for Refresh: what to hash on the host again, default all
-	Previous []*Snapshot     // earlier ones of the same account, whose unchanged files are linked; the first that has a file counts
+	Previous []*Stored       // earlier ones of the same account, whose unchanged files are linked; the first that has a file counts
 	Verify   string          // "" or "auto": hash on the host where it can; "full": read everything again; "listing": list again only
 	Parallel int             // files in flight, default 32
 	Reporter Reporter        // may be nil
@@ -154,22 +154,14 @@ type Stats struct {
 	Gone    int // gone or replaced since they were first copied; their bytes are in before/
 }
 
-// Snapshot is a complete local copy.
-type Snapshot struct {
-	root  *os.Root
-	m     Manifest
-	sum   string
-	stats Stats
-}
+// Snapshot is a complete local copy, with its list in memory.
+type Snapshot struct{ Stored }
 
 // Manifest gives the list. It is not to be changed.
 func (s *Snapshot) Manifest() *Manifest { return &s.m }
 
 // Digest is the SHA-256 of manifest.json, in hex: it stands for the whole snapshot.
 func (s *Snapshot) Digest() string { return s.sum }
-
-// Stats tells what the Take or the last Refresh did; of an opened snapshot it only counts.
-func (s *Snapshot) Stats() Stats { return s.stats }
 
 // Entry gives the entry of a path.
 func (s *Snapshot) Entry(p store.RelPath) (Entry, bool) {
@@ -187,23 +179,4 @@ func find(entries []Entry, p store.RelPath) int {
 		return i
 	}
 	return -1
-}
-
-// count fills in the figures that follow from the manifest.
-func (s *Snapshot) count() {
-	st := &s.stats
-	st.Files, st.Bytes, st.Torn, st.Missing, st.Gone = 0, 0, 0, 0, len(s.m.Earlier)
-	for i := range s.m.Entries {
-		e := &s.m.Entries[i]
-		if e.hasBytes() {
-			st.Files++
-			st.Bytes += e.Size
-		}
-		if e.Torn {
-			st.Torn++
-		}
-		if e.Err != "" {
-			st.Missing++
-		}
-	}
 }

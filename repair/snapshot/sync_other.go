@@ -5,6 +5,7 @@ package snapshot
 import (
 	"errors"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 
@@ -12,11 +13,11 @@ import (
 )
 
 // syncAll brings the named files beneath dst to the disk, and the directories that hold them as far as the system can.
-func syncAll(dst *os.Root, files []string) error {
+func syncAll(dst *os.Root, files iter.Seq[string]) error {
 	var g errgroup.Group
 	g.SetLimit(16)
 	dirs := map[string]bool{".": true, filesDir: true}
-	for _, name := range files {
+	for name := range files {
 		for dir := path.Dir(name); !dirs[dir]; dir = path.Dir(dir) {
 			dirs[dir] = true
 		}

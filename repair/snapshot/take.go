@@ -8,10 +8,7 @@ import (
 	"math"
 	"os"
 	"path"
-	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"dovemend/repair/store"
 )
@@ -26,17 +23,19 @@ const (
 	spareRoom = 8 << 20 // bytes left free for manifest and directories
 )
 
+// portionSize is how many entries are in memory while something is done with each of a list.
+var portionSize = 1 << 15
+
 // taking is one Take in progress.
 type taking struct {
 	*copier
 	o       Options
-	m       Manifest
+	m       Manifest // without entries
 	names   *naming
+	made    map[string]bool // directories beneath the snapshot's own
 	journal *journal
-	prove   *proof
-	dirs    *dirs          // during a bulk transfer
-	older   map[int]before // earlier states, by position, of files that seem to have grown
-	synced  []string       // files to bring to the disk
+	older   map[store.RelPath]before // earlier states of files that seem to have grown
+	noted   map[string]bool          // notes of the source that the reporter has heard
 	stats   Stats
 }
 
@@ -45,7 +44,24 @@ type taking struct {
 // changed was copied again. Files that cannot be read do not make it fail: the manifest names them and says
 // Incomplete. When it fails (connection, local disk, ctx), what was copied stays for the next Take.
 func Take(ctx context.Context, src Source, dst *os.Root, o Options) (*Snapshot, error) {
-	t := &taking{copier: newCopier(dst, src, o.Reporter), o: o}
+	stored, err := Store(ctx, src, dst, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Open(dst)
+	if err != nil {
+		return nil, err
+	}
+	gone := s.stats.Gone
+	s.stats, s.notable = stored.stats, stored.notable
+	s.stats.Gone = gone
+	return s, nil
+}
+
+// Store is [Take], but leaves the list on the disk: what it holds in memory hardly grows with the number of files.
+func Store(ctx context.Context, src Source, dst *os.Root, o Options) (*Stored, error) {
+	t := &taking{copier: newCopier(dst, src, o.Reporter), o: o, made: map[string]bool{filesDir: true}, older: map[store.RelPath]before{}, noted: map[string]bool{}}
+	defer t.closeRolls()
 	s, err := t.run(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take snapshot: %w", err)
@@ -53,7 +69,7 @@ func Take(ctx context.Context, src Source, dst *os.Root, o Options) (*Snapshot, 
 	return s, nil
 }
 
-func (t *taking) run(ctx context.Context) (s *Snapshot, err error) {
+func (t *taking) run(ctx context.Context) (s *Stored, err error) {
 	if s, err := t.finished(); s != nil || err != nil {
 		return s, err
 	}
@@ -67,8 +83,13 @@ func (t *taking) run(ctx context.Context) (s *Snapshot, err error) {
 	if err := prepare(t.dst); err != nil {
 		return nil, err
 	}
-	var done []Entry
-	if t.journal, done, err = openJournal(t.dst, &t.m); err != nil {
+	done := &sorter{c: t.copier}
+	if t.journal, err = openJournal(t.dst, &t.m, func(e Entry) error {
+		if !e.hasBytes() {
+			return nil
+		}
+		return done.add(e)
+	}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -84,26 +105,25 @@ func (t *taking) run(ctx context.Context) (s *Snapshot, err error) {
 		return nil, local(err)
 	}
 	t.names = newNaming(fold)
-	if err := t.copyAll(ctx, done); err != nil {
-		return nil, err
-	}
-	w := &work{copier: t.copier, o: t.o, m: &t.m, names: t.names, orig: slices.Clone(t.m.Entries), synced: t.synced}
-	if err := w.settle(ctx, false); err != nil {
-		return nil, err
-	}
-	sum, err := w.finish(ctx, false)
+	copied, err := t.copyAll(ctx, done)
 	if err != nil {
 		return nil, err
 	}
-	s = &Snapshot{root: t.dst, m: t.m, sum: sum, stats: t.stats}
+	w := &work{copier: t.copier, o: t.o, m: &t.m, names: t.names, orig: copied, list: copied}
+	if err := w.settle(ctx, false); err != nil {
+		return nil, err
+	}
+	if s, err = w.finish(ctx, false); err != nil {
+		return nil, err
+	}
+	s.stats.Linked, s.stats.Resumed = t.stats.Linked, t.stats.Resumed
 	t.figures(&s.stats)
-	s.count()
 	return s, nil
 }
 
 // finished looks whether dst holds a snapshot already. One whose Take was killed after all was copied is brought to its
 // end and given; any other is not touched.
-func (t *taking) finished() (*Snapshot, error) {
+func (t *taking) finished() (*Stored, error) {
 	if err := rollForward(t.dst); err != nil {
 		return nil, err
 	}
@@ -115,14 +135,19 @@ func (t *taking) finished() (*Snapshot, error) {
 	if _, err := t.dst.Lstat(partialName); err != nil {
 		return nil, fmt.Errorf("a snapshot is there already: %w", fs.ErrExist)
 	}
-	s, err := Open(t.dst)
-	if err == nil && s.m.Root != t.o.Root {
+	head, entries, f, err := openList(t.dst)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := &Stored{root: t.dst, m: head}
+	if s.m.Root != t.o.Root {
 		return nil, fmt.Errorf("%w: %q", ErrOtherPartial, s.m.Root)
 	}
-	if err == nil {
-		err = removeIfThere(t.dst, partialName)
+	if err := s.count(entries); err != nil {
+		return nil, err
 	}
-	return s, err
+	return s, removeIfThere(t.dst, partialName)
 }
 
 // check fills in what the caller left out.
@@ -175,37 +200,86 @@ func clearIncoming(dst *os.Root) error {
 
 // copyAll lists the source and brings every file into files/: kept from an interrupted Take, linked from the previous
 // snapshot, or fetched.
-func (t *taking) copyAll(ctx context.Context, done []Entry) error {
-	entries, refused, err := t.listAll(ctx, len(done) > 0)
+func (t *taking) copyAll(ctx context.Context, done *sorter) (*roll, error) {
+	resumed := len(done.part)+len(done.parts) > 0
+	listed, err := t.listAll(ctx, resumed)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if t.m.Entries, t.m.Refused = entries, refused; len(refused) > 0 {
-		t.rep.Note(fmt.Sprintf("%d impossible names in the host's list were refused", len(refused)))
-	}
-	have, err := t.keep(ctx, done)
-	if err != nil {
-		return err
-	}
-	if err := t.makeDirs(); err != nil {
-		return err
-	}
-	if err := t.link(ctx, have); err != nil {
-		return err
-	}
-	var todo []int
-	var bytes int64
-	for i := range t.m.Entries {
-		if e := &t.m.Entries[i]; e.Type == 0 && e.Err == "" && !have[i] {
-			todo = append(todo, i)
-			bytes = add(bytes, add(e.Size, blockSize-1)/blockSize*blockSize)
+	defer listed.close()
+	entries := listed.cursor
+	if resumed {
+		kept, err := t.keep(ctx, listed.cursor, latest(done.cursor()))
+		if err != nil {
+			return nil, err
 		}
+		defer kept.close()
+		entries = kept.cursor()
+	} else if err := t.sweep(nil); err != nil {
+		return nil, err
 	}
-	t.total(have)
-	if free := freeSpace(t.dst); len(todo) > 0 && free >= 0 && add(bytes, spareRoom) > free {
-		return &NoSpaceError{Need: add(bytes, spareRoom), Have: free}
+	placed, need, err := t.place(ctx, entries)
+	if err != nil {
+		return nil, err
 	}
-	return t.fetchAll(ctx, todo)
+	defer placed.close()
+	if t.m.Refused = listed.refused; len(listed.refused) > 0 {
+		t.rep.Note(fmt.Sprintf("%d impossible names in the host's list were refused", len(listed.refused)))
+	}
+	if free := freeSpace(t.dst); need > 0 && free >= 0 && add(need, spareRoom) > free {
+		return nil, &NoSpaceError{Need: add(need, spareRoom), Have: free}
+	}
+	return t.fetchAll(ctx, placed)
+}
+
+// wanted reports whether the entry is a file whose bytes are to be had, and missing whether they are not.
+func (e *Entry) wanted() bool  { return e.Type == 0 && e.Err == "" }
+func (e *Entry) missing() bool { return e.wanted() && e.SHA256 == "" }
+
+// place gives every entry its local name, makes the directories, and links what previous snapshots have. It gives what it makes of the
+// list, and how many bytes the files that are still to be fetched will take.
+func (t *taking) place(ctx context.Context, entries *cursor) (placed *roll, need int64, err error) {
+	w, err := t.newRoll()
+	if err != nil {
+		return nil, 0, err
+	}
+	earlier, closeEarlier := t.openPrevious()
+	defer closeEarlier()
+	var files, haveFiles int
+	var bytes, haveBytes int64
+	err = portions(entries, func(part []Entry) error {
+		if err := t.makeDirs(part); err != nil {
+			return err
+		}
+		for _, prev := range earlier {
+			if err := t.linkFrom(ctx, prev, part); err != nil {
+				return err
+			}
+		}
+		for i := range part {
+			if e := &part[i]; e.wanted() {
+				files, bytes = files+1, add(bytes, e.Size)
+				if e.hasBytes() {
+					haveFiles, haveBytes = haveFiles+1, add(haveBytes, e.Size)
+				} else {
+					need = add(need, add(max(e.Size, 1), blockSize-1)/blockSize*blockSize)
+				}
+			}
+			if err := w.add(&part[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	t.rep.Total(files, bytes)
+	if haveFiles > 0 {
+		t.rep.Advance(haveFiles, haveBytes)
+	}
+	placed, err = w.done()
+	return placed, need, err
 }
 
 // add adds amounts a host gave, which may be anything.
@@ -216,36 +290,10 @@ func add(a, b int64) int64 {
 	return a + b
 }
 
-// total tells the reporter what there is to do, and what of it is done.
-func (t *taking) total(have []bool) {
-	var files, doneFiles int
-	var bytes, doneBytes int64
-	for i := range t.m.Entries {
-		if e := &t.m.Entries[i]; e.Type == 0 && e.Err == "" {
-			files, bytes = files+1, add(bytes, e.Size)
-			if have[i] {
-				doneFiles, doneBytes = doneFiles+1, add(doneBytes, e.Size)
-			}
-		}
-	}
-	t.rep.Total(files, bytes)
-	if doneFiles > 0 {
-		t.rep.Advance(doneFiles, doneBytes)
-	}
-}
-
-// makeDirs gives every entry its local name and makes the directories.
-func (t *taking) makeDirs() error {
-	made := map[string]bool{filesDir: true}
-	mkdir := func(dir string) error {
-		if made[dir] {
-			return nil
-		}
-		made[dir] = true
-		return local(t.dst.MkdirAll(dir, 0o700))
-	}
-	for i := range t.m.Entries {
-		e := &t.m.Entries[i]
+// makeDirs gives entries their local names and makes the directories.
+func (t *taking) makeDirs(entries []Entry) error {
+	for i := range entries {
+		e := &entries[i]
 		dir := ""
 		switch {
 		case e.Type == fs.ModeDir:
@@ -254,11 +302,13 @@ func (t *taking) makeDirs() error {
 		case e.Type == 0 && !e.hasBytes(): // one that was kept has its name and place
 			e.setLocal(t.names.file(e.Path))
 			dir = path.Dir(filePath(e))
-		default:
+		}
+		if dir == "" || t.made[dir] {
 			continue
 		}
-		if err := mkdir(dir); err != nil {
-			return err
+		t.made[dir] = true
+		if err := t.dst.MkdirAll(dir, 0o700); err != nil {
+			return local(err)
 		}
 	}
 	return nil
@@ -268,66 +318,6 @@ func (e *Entry) setLocal(name string) {
 	if e.Local = name; name == string(e.Path) {
 		e.Local = ""
 	}
-}
-
-// fetchAll downloads the entries of these positions: many at once as far as the source can, the others one by one.
-func (t *taking) fetchAll(ctx context.Context, todo []int) error {
-	t.fetchOrder(todo)
-	t.prove = t.startProof(ctx)
-	one, err := t.takeGrown(ctx, todo)
-	if err == nil {
-		one, err = t.inBulk(ctx, one)
-	}
-	t.prove.end(err)
-	if err != nil {
-		return err
-	}
-	gone := make([]bool, len(t.m.Entries))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(t.o.Parallel)
-	for _, i := range one {
-		if gctx.Err() != nil {
-			break
-		}
-		g.Go(func() error {
-			e := t.m.Entries[i]
-			name := e.Local
-			r, err := t.fetch(gctx, e, false)
-			if err != nil {
-				return err
-			}
-			r.entry.Local = name
-			if r.temp != "" {
-				if err := t.dst.Rename(r.temp, filePath(&r.entry)); err != nil {
-					return local(err)
-				}
-				if err := t.journal.add(&r.entry); err != nil {
-					return err
-				}
-			}
-			t.m.Entries[i], gone[i] = r.entry, r.gone
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	for _, i := range todo {
-		if e := &t.m.Entries[i]; e.hasBytes() {
-			t.synced = append(t.synced, filePath(e))
-		}
-	}
-	kept := t.m.Entries[:0]
-	for i, e := range t.m.Entries {
-		if !gone[i] {
-			kept = append(kept, e)
-		}
-	}
-	t.m.Entries = kept
-	return nil
 }
 
 func (c *copier) figures(s *Stats) {

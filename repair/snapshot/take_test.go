@@ -234,7 +234,7 @@ func TestUnchangedFilesAreLinkedAndNeverDownloaded(t *testing.T) {
 	h.put("changed", "CHANGED")
 	h.put("added", "new")
 	h.opened = map[store.RelPath]int{}
-	second := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Snapshot{first}})
+	second := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
 	same(t, h, second)
 	if st := second.Stats(); st.Linked != 5 || st.Fetched != 2 {
 		t.Errorf("%+v", st)
@@ -273,7 +273,7 @@ func TestRecentFilesAreFetchedAgainWhereTheHostCannotHash(t *testing.T) {
 	h.mu.Lock()
 	h.putAt("fresh", "other", now) // the same size and second
 	h.mu.Unlock()
-	second := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Snapshot{first}})
+	second := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
 	same(t, h, second)
 	if st := second.Stats(); st.Linked != 1 {
 		t.Errorf("%+v", st)
@@ -283,12 +283,12 @@ func TestRecentFilesAreFetchedAgainWhereTheHostCannotHash(t *testing.T) {
 func TestPreviousOfOtherAccountOrDamagedIsNotLinked(t *testing.T) {
 	h := newHost("a", "b")
 	first := take(t, h, newDir(t), Options{Root: "/m"})
-	if s := take(t, h, newDir(t), Options{Root: "/other", Previous: []*Snapshot{first}}); s.Stats().Linked != 0 {
+	if s := take(t, h, newDir(t), Options{Root: "/other", Previous: []*Stored{&first.Stored}}); s.Stats().Linked != 0 {
 		t.Error("linked from another account")
 	}
 	first.root.Remove("files/a")
 	first.root.WriteFile("files/b", []byte("x"), 0o600)
-	s := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Snapshot{first}})
+	s := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
 	same(t, h, s)
 	if s.Stats().Linked != 0 {
 		t.Errorf("%+v", s.Stats())

@@ -208,7 +208,7 @@ func BenchmarkTake(b *testing.B) {
 				b.StartTimer()
 				o := Options{Root: "/m", Verify: "listing"}
 				if linked {
-					o.Previous = []*Snapshot{previous}
+					o.Previous = []*Stored{&previous.Stored}
 				}
 				s := take(b, diskSource(dir, nil), dst, o)
 				if linked && s.Stats().Linked != 10000 {
