@@ -204,7 +204,10 @@ func TestInfoTellsOfTheHost(t *testing.T) {
 	i := h.Info()
 	want := Info{
 		Target: "alice@fake.test", Addr: "fake.test:22", User: "alice", UID: os.Getuid(), GID: os.Getgid(), Home: real, HomeLink: home, Shell: true,
-		OS: i.OS, Fingerprint: ssh.FingerprintSHA256(key.PublicKey()), HashTool: "sha256sum",
+		OS: i.OS, Fingerprint: ssh.FingerprintSHA256(key.PublicKey()), HashTool: i.HashTool,
+	}
+	if hashTools[i.HashTool].files == "" {
+		t.Errorf("hash tool %q", i.HashTool)
 	}
 	if i != want {
 		t.Errorf("got %+v\nwant %+v", i, want)

@@ -21,6 +21,7 @@ type bulkFacts struct {
 	tar       string // "gnu", "bsd", "busybox", or ""
 	find      string // how files are listed: "gnu" where find knows -printf, or the name of a stat in statFormats, or ""
 	pack      string // "zstd", "gzip" or ""
+	xargs     bool   // xargs knows -0
 	slowStart bool   // a command takes long to begin
 	sameHome  bool   // commands and SFTP see the same home directory
 	noTar     atomic.Bool

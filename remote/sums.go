@@ -123,8 +123,17 @@ func (s *summing) error(err error) error {
 // busybox's do not.
 func plainName(name string) bool { return !strings.ContainsAny(name, "\\\n\r") }
 
-// manyScript reads names, one per line, and hands up to 256 of them, or 16 KiB, at a time to the tool. It needs no xargs, and a pipe or
-// device in the place of a file is passed over.
+// xargsScript reads names, each ended by NUL, and hands up to 500 of them at a time to the tool. A pipe or device in the place of a file is
+// passed over.
+const xargsScript = `cd %s || exit 1
+LC_ALL=C; export LC_ALL
+xargs -0 -n 500 sh -c 'odd=; for f; do if [ ! -f "$f" ] || [ -h "$f" ]; then odd=1; fi; done
+if [ -z "$odd" ]; then exec %[2]s "$@" </dev/null; fi
+for f; do if [ -f "$f" ] && [ ! -h "$f" ]; then %[2]s "$f" </dev/null; fi; done' sh
+:`
+
+// manyScript does the same where there is no xargs for it, with names one per line, up to 256 of them, or 16 KiB, at a time. A shell reads a
+// pipe byte by byte.
 const manyScript = `cd %s || exit 1
 LC_ALL=C; export LC_ALL
 n=0; b=0; set --
@@ -149,10 +158,15 @@ func (s *summing) many(l *link) error {
 	if len(where) == 0 {
 		return nil
 	}
-	return s.stream(l, fmt.Sprintf(manyScript, quote(s.dir), s.tool.files), func(w *bufio.Writer) error {
+	script, before, after := manyScript, "", "\n"
+	if s.host.bulk.xargs {
+		script, before, after = xargsScript, "./", "\x00"
+	}
+	return s.stream(l, fmt.Sprintf(script, quote(s.dir), s.tool.files), func(w *bufio.Writer) error {
 		for name := range where {
+			w.WriteString(before)
 			w.WriteString(name)
-			if err := w.WriteByte('\n'); err != nil {
+			if _, err := w.WriteString(after); err != nil {
 				return err
 			}
 		}

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// toolHost has a PATH with only the given hash tool: a file name in dir, to the program and its first arguments.
-func toolHost(t *testing.T, name, script string) *Host {
+// toolHost has a PATH with only the given hash tool and xargs, each a script.
+func toolHost(t *testing.T, name, script, xargs string) *Host {
 	t.Helper()
 	bin := t.TempDir()
 	for _, tool := range []string{"sh", "id", "uname", "cat", "pwd"} {
@@ -28,7 +28,10 @@ func toolHost(t *testing.T, name, script string) *Host {
 			t.Fatal(err)
 		}
 	}
-	if name != "" {
+	for name, script := range map[string]string{name: script, "xargs": xargs} {
+		if name == "" || script == "" {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -76,35 +79,40 @@ func TestSumsAreRightWithEveryTool(t *testing.T) {
 	all = append(all, "plain", "new\nline") // twice
 	for _, tool := range tools {
 		t.Run(tool.info+" "+tool.script[:min(30, len(tool.script))], func(t *testing.T) {
-			h := toolHost(t, tool.name, tool.script)
-			if got := h.Info().HashTool; got != tool.info {
-				t.Skipf("the tool is not on this machine (%q found)", got)
-			}
-			given := make([]int, len(all))
-			err := h.Sums(t.Context(), dir, all, func(i int, sum [32]byte, err error) error {
-				n := all[i]
-				given[i]++
-				if want := bad[n]; want != nil {
-					if !errors.Is(err, want) {
-						t.Errorf("%q gives %v, want %v", n, err, want)
+			for _, x := range []string{"", `exec /usr/bin/xargs "$@"`, `exec /usr/bin/busybox xargs "$@"`} {
+				h := toolHost(t, tool.name, tool.script, x)
+				if h.bulk.xargs != (x != "") {
+					t.Fatal("xargs:", h.bulk.xargs)
+				}
+				if got := h.Info().HashTool; got != tool.info {
+					t.Skipf("the tool is not on this machine (%q found)", got)
+				}
+				given := make([]int, len(all))
+				err := h.Sums(t.Context(), dir, all, func(i int, sum [32]byte, err error) error {
+					n := all[i]
+					given[i]++
+					if want := bad[n]; want != nil {
+						if !errors.Is(err, want) {
+							t.Errorf("%q gives %v, want %v", n, err, want)
+						}
+						return nil
+					}
+					b := []byte("contents of " + n)
+					if n == "empty" {
+						b = nil
+					}
+					if err != nil || sum != sha256.Sum256(b) {
+						t.Errorf("%q: %x, %v", n, sum, err)
 					}
 					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
 				}
-				b := []byte("contents of " + n)
-				if n == "empty" {
-					b = nil
-				}
-				if err != nil || sum != sha256.Sum256(b) {
-					t.Errorf("%q: %x, %v", n, sum, err)
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, n := range given {
-				if n != 1 {
-					t.Errorf("%q was given %d times", all[i], n)
+				for i, n := range given {
+					if n != 1 {
+						t.Errorf("%q was given %d times", all[i], n)
+					}
 				}
 			}
 		})
@@ -135,7 +143,7 @@ func TestSumsEndWhenToldTo(t *testing.T) {
 }
 
 func TestHostWithoutAHashTool(t *testing.T) {
-	h := toolHost(t, "", "")
+	h := toolHost(t, "", "", "")
 	if !h.Info().Shell || h.Info().HashTool != "" {
 		t.Fatalf("got %+v", h.Info())
 	}
@@ -152,7 +160,7 @@ func TestSumsTrustNoLineOfTheHost(t *testing.T) {
 	}
 	zero := strings.Repeat("0", 64)
 	h := toolHost(t, "sha256sum", `if [ $# = 0 ]; then /usr/bin/sha256sum; exit; fi
-echo garbage; echo "`+zero+`  ./other"; echo "`+zero+`"; echo "zz`+zero+`  ./a"; printf '%s  ./a\n' `+strings.Repeat("1", 64)+`; printf '%s  ./a\n' `+zero)
+echo garbage; echo "`+zero+`  ./other"; echo "`+zero+`"; echo "zz`+zero+`  ./a"; printf '%s  ./a\n' `+strings.Repeat("1", 64)+`; printf '%s  ./a\n' `+zero, "")
 	calls := 0
 	err := h.Sums(t.Context(), dir, []string{"a"}, func(i int, sum [32]byte, err error) error {
 		calls++

@@ -11,7 +11,7 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // memory is worth more to a laptop than the little time this costs
+		debug.SetGCPercent(40) // memory is worth more to a laptop than the little time this costs
 	}
 	sshhost.MaybeChild() // the demo's host starts copies of this program as its mail processes
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))

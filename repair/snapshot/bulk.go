@@ -179,13 +179,16 @@ type proof struct {
 	mu    sync.Mutex
 	more  *sync.Cond
 	queue []int
+	bytes int64 // of the files in line, all of which are here
 	ended bool
 }
 
-// proofFiles and proofBytes are how much the host is asked to hash at a time.
+// proofFiles and proofBytes are how much the host is asked to hash with one command, proofs how many of them run at one time: while one
+// is on its way, another works.
 const (
-	proofFiles = 2000
-	proofBytes = 128 << 20
+	proofs     = 3
+	proofFiles = 1000
+	proofBytes = 64 << 20
 )
 
 // startProof begins; where the host cannot hash, or is not to, nothing comes of it.
@@ -195,9 +198,14 @@ func (p *portion) startProof(ctx context.Context) *proof {
 	by.more = sync.NewCond(&by.mu)
 	go func() {
 		defer close(by.done)
-		if p.o.Verify == "" || p.o.Verify == "auto" {
-			by.run()
+		if p.o.Verify != "" && p.o.Verify != "auto" {
+			return
 		}
+		var wg sync.WaitGroup
+		for range proofs {
+			wg.Go(by.run)
+		}
+		wg.Wait()
 	}()
 	return by
 }
@@ -206,7 +214,7 @@ func (p *portion) startProof(ctx context.Context) *proof {
 func (p *proof) add(i int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.queue = append(p.queue, i)
+	p.queue, p.bytes = append(p.queue, i), p.bytes+p.p.files[i].Size
 	p.more.Signal()
 }
 
@@ -215,7 +223,7 @@ func (p *proof) last() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
-	p.more.Signal()
+	p.more.Broadcast()
 }
 
 // end waits until all is hashed.
@@ -228,19 +236,17 @@ func (p *proof) end() {
 func (p *proof) enough() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, bytes := 0, int64(0)
-	for {
-		for n < len(p.queue) && n < proofFiles && bytes < proofBytes {
-			bytes = add(bytes, p.p.files[p.queue[n]].Size)
-			n++
-		}
-		if n == proofFiles || bytes >= proofBytes || p.ended {
-			part := p.queue[:n:n]
-			p.queue = p.queue[n:]
-			return part
-		}
+	for len(p.queue) < proofFiles && p.bytes < proofBytes && !p.ended {
 		p.more.Wait()
 	}
+	n, bytes := 0, int64(0)
+	for n < len(p.queue) && n < proofFiles && bytes < proofBytes {
+		bytes += p.p.files[p.queue[n]].Size
+		n++
+	}
+	part := p.queue[:n:n]
+	p.queue, p.bytes = p.queue[n:], p.bytes-bytes
+	return part
 }
 
 // run hashes in portions, and ends with the first that does not succeed: what is not proven here is verified afterwards.
