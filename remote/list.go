@@ -193,11 +193,11 @@ func readFound(r *bufio.Reader, yield func(prefix string, e Listed) error) error
 
 // parseListed reads what find printed of one entry.
 func parseListed(facts, p, to string) (Listed, error) {
-	e, err := listedAt(p)
+	rel, err := listedAt(p)
 	if err != nil {
-		return e, err
+		return Listed{}, err
 	}
-	e.Link = to
+	e := Listed{Path: rel, Link: to}
 	facts, locked := strings.CutPrefix(facts, "!")
 	if locked {
 		e.Err = fs.ErrPermission
@@ -221,16 +221,16 @@ func parseListed(facts, p, to string) (Listed, error) {
 	return e, nil
 }
 
-// listedAt is an entry of the path that a command printed.
-func listedAt(p string) (e Listed, err error) {
+// listedAt reads a path that a command printed.
+func listedAt(p string) (string, error) {
 	rel, ok := strings.CutPrefix(p, "./")
 	if p == "." {
 		rel, ok = p, true
 	}
 	if !ok {
-		return e, fmt.Errorf("%w: it holds %.100q", errBadListing, p)
+		return "", fmt.Errorf("%w: it holds %.100q", errBadListing, p)
 	}
-	return Listed{Path: rel}, nil
+	return rel, nil
 }
 
 // permissions reads the lower twelve bits of a mode.

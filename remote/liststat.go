@@ -62,10 +62,11 @@ func noEnd(err error) error {
 
 // parseStat reads what stat printed of one file.
 func parseStat(facts, p string) (Listed, error) {
-	e, err := listedAt(p)
+	rel, err := listedAt(p)
 	if err != nil {
-		return e, err
+		return Listed{}, err
 	}
+	e := Listed{Path: rel}
 	bad := fmt.Errorf("%w: it says %.100q", errBadListing, facts)
 	words := strings.Split(facts, " ")
 	if len(words) != 6 {

@@ -115,10 +115,10 @@ func TestWithoutSFTPNothingIsBegun(t *testing.T) {
 	d.want(1, "repair", clearIt, "no SFTP on the host")
 }
 
-// TestUnreadableHome has a home that may not be listed: what lies deeper can still be named.
+// TestUnreadableHome has a home that may not be listed over SFTP, and no command could: what lies deeper can still be named.
 func TestUnreadableHome(t *testing.T) {
 	var home string
-	d := newBadDay(t, "mdbox", 0, remotetest.EmbeddedOptions{Options: sshhost.Options{Fault: func(op, path string) error {
+	d := newBadDay(t, "mdbox", 0, remotetest.EmbeddedOptions{Options: sshhost.Options{NoShell: true, Fault: func(op, path string) error {
 		if op == "opendir" && path == home {
 			return syscall.EACCES
 		}

@@ -42,9 +42,9 @@ var operations = []operation{
 			to.rclone("rclone, 64 transfers", to.root, 0),
 		}
 		if to.way == "40ms" { // there the cipher is not what limits
-			jobs[2].rounds, jobs[4].rounds = 2, 2
+			jobs[2].rounds, jobs[4].rounds = 1, 1
 		}
-		jobs[6].rounds = 2
+		jobs[6].rounds = 1
 		return jobs
 	}},
 	{name: "unchanged", title: "second copy, nothing changed", corpora: accounts, ways: fast, jobs: again},

@@ -83,11 +83,11 @@ func (t target) rcloneFlags() string {
 }
 
 func (t target) rcloneDelete(name, dir string) job {
-	return job{program: name, rounds: 2, check: emptied, script: fmt.Sprintf("rclone delete %s :sftp:%s", t.rcloneFlags(), dir)}
+	return job{program: name, rounds: 1, check: emptied, script: fmt.Sprintf("rclone delete %s :sftp:%s", t.rcloneFlags(), dir)}
 }
 
 func (t target) rcloneUp(name, from, dir, before string) job {
-	return job{program: name, rounds: 2, check: filled, before: []string{before}, script: fmt.Sprintf("rclone copy %s %s :sftp:%s", t.rcloneFlags(), from, dir)}
+	return job{program: name, rounds: 1, check: filled, before: []string{before}, script: fmt.Sprintf("rclone copy %s %s :sftp:%s", t.rcloneFlags(), from, dir)}
 }
 
 func (t target) scp(name, from string, n int) job {
