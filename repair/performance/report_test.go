@@ -104,7 +104,10 @@ func (p *partResult) table(w io.Writer) {
 		if row.files > 0 {
 			name += fmt.Sprintf(" (%d files)", row.files)
 		}
-		if n := len(row.runs); n < len(own.runs) {
+		switch n := len(row.runs); {
+		case n == 1 && len(own.runs) > 1:
+			name += " (one round)"
+		case n < len(own.runs):
 			name += fmt.Sprintf(" (%d rounds)", n)
 		}
 		ratio := "–"
