@@ -86,7 +86,7 @@ var operations = []operation{
 
 // again measures a second copy, after a first one that is not measured.
 func again(to target) []job {
-	own, link := to.backup("dovemend", ""), to.rsync("rsync --link-dest", "", "--link-dest="+to.folder("old"))
+	own, link := to.backup("dovemend", ""), to.rsync("rsync with link-dest", "", "--link-dest="+to.folder("old"))
 	own.once, link.once = own.script, to.rsync("old", "", "").script
 	return []job{own, link}
 }
