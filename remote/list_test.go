@@ -156,6 +156,7 @@ func TestListWithoutItsFind(t *testing.T) {
 		"no name":             "printf '1\n81a4 5 1 0 0 7\n'\n",
 		"none":                "printf '0\n'\n",
 		"far too many":        "printf '99999999\n'; exec yes\n",
+		"a long line":         "printf '2\n81a4 5 1 0 0 7%1000s\n' x; exec yes\n",
 		"a name from outside": "printf '1\n81a4 5 1 0 0 7\n/etc/passwd\\0'\n",
 		"a negative size":     "printf '1\n81a4 -5 1 0 0 7\n./one\\0'\n",
 		"few words":           "printf '1\n81a4 5\n./one\\0'\n",
@@ -163,15 +164,7 @@ func TestListWithoutItsFind(t *testing.T) {
 		"no end":              "exec cat /dev/zero\n",
 	} {
 		h := pathHost(t, map[string]string{"find": tried + script, "stat": stat})
-		if h.bulk.find != "-c" {
-			t.Fatalf("stat was not found, but %q", h.bulk.find)
-		}
-		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
-			t.Errorf("stat, %s: %v", name, err)
-		}
-		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("stat, %s, asked again: %v", name, err)
-		}
+		wantBrokenOff(t, h, dir, "-c", name)
 	}
 	const probed = "case \"$*\" in */dev/null*) printf c; exit;; esac\n"
 	for name, script := range map[string]string{
@@ -185,15 +178,21 @@ func TestListWithoutItsFind(t *testing.T) {
 		"no NUL":              "while :; do printf 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; done\n",
 	} {
 		h := pathHost(t, map[string]string{"find": probed + script})
-		if h.bulk.find != "gnu" {
-			t.Fatal("find was not found")
-		}
-		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%s, asked again: %v", name, err)
-		}
+		wantBrokenOff(t, h, dir, "gnu", name)
+	}
+}
+
+// wantBrokenOff demands that a list, made with this tool, breaks off, and is not asked for again.
+func wantBrokenOff(t *testing.T, h *Host, dir, tool, name string) {
+	t.Helper()
+	if h.bulk.find != tool {
+		t.Fatalf("%q was found, not %q", h.bulk.find, tool)
+	}
+	if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, ErrListAgain) {
+		t.Errorf("%s, %s: %v", tool, name, err)
+	}
+	if _, err := listAll(t, h, dir, []string{"."}, ""); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%s, %s, asked again: %v", tool, name, err)
 	}
 }
 

@@ -13,8 +13,11 @@ import (
 // of busybox, -f that of BSD. They stand on the host's command line as they are.
 var statFormats = map[string]string{"-c": "'%f %s %Y %u %g %i'", "-f": "'%Xp %z %m %u %g %i'"}
 
-// mostStats is how many files one command line can name: Linux and BSD take 2 MiB at most.
-const mostStats = 1 << 20
+// mostStats is how many files one command line names at most, of 2 MiB, and statLine how long a line of facts is, in bytes.
+const (
+	mostStats = 1 << 17
+	statLine  = 200
+)
 
 // readStats reads what find has had printed of files without -printf: how many, a line of facts for each, then the names, each ended by NUL.
 func readStats(r *bufio.Reader, yield func(prefix string, e Listed) error) error {
@@ -34,6 +37,9 @@ func readStats(r *bufio.Reader, yield func(prefix string, e Listed) error) error
 		for range n {
 			if line, err = listField(r, '\n'); err != nil {
 				return noEnd(err)
+			}
+			if len(line) > statLine {
+				return fmt.Errorf("%w: it says %.100q", errBadListing, line)
 			}
 			facts = append(facts, line)
 		}

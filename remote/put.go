@@ -33,10 +33,10 @@ type NewFile struct {
 }
 
 // putsInFlight bounds the files written at one time: a host may allow 1024 open files, and each costs about ten requests one after the
-// other. putsMemory bounds what is held of them, in bytes.
+// other. putsMemory bounds what is held of them, in bytes; read back they are held once more.
 const (
 	putsInFlight = 256
-	putsMemory   = 32 * putChunk
+	putsMemory   = 16 * putChunk
 )
 
 // PutEach is [Root.Put] for many files, in no order, with what is said of [Root.RemoveEach]. open gives the bytes of one, and they

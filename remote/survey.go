@@ -23,6 +23,7 @@ type Survey struct {
 var (
 	surveyTime    = 2 * time.Second
 	surveyEntries = 40_000
+	surveyText    = 8 << 20 // bytes of paths
 )
 
 // survey is what one command told of the host's directories, by path as in [FS].
@@ -31,6 +32,8 @@ type survey struct {
 	in      map[string][]fs.DirEntry // what lies in the directories that were looked into
 	missing map[string]bool
 	last    string
+	taken   int // entries
+	text    int // bytes of their paths
 }
 
 // Surveyed gives the host's files as [Host.FS] does, but lists first, with one command, what lies at and beneath some places:
@@ -93,7 +96,7 @@ func (v *survey) take(prefix string, e Listed) error {
 	if _, err := remotePath("list", e.Path); err != nil {
 		return err
 	}
-	if len(v.at) >= surveyEntries {
+	if v.taken, v.text = v.taken+1, v.text+len(e.Path); v.taken > surveyEntries || v.text > surveyText {
 		return errSurveyCut
 	}
 	if prefix == "missing" {

@@ -104,14 +104,37 @@ func TestSurveyTellsWhatSFTPTells(t *testing.T) {
 func TestSurveyCutShort(t *testing.T) {
 	dir := surveyTree(t)
 	h := dialReal(t, "")
-	most := surveyEntries
-	defer func() { surveyEntries = most }()
-	for surveyEntries = range 40 {
+	entries, text := surveyEntries, surveyText
+	defer func() { surveyEntries, surveyText = entries, text }()
+	try := func() {
 		f := h.Surveyed(t.Context(), Survey{Places: []string{dir}, Depth: 9})
 		if f.known == nil {
 			t.Fatal("no survey")
 		}
 		wantSame(t, f, h.FS(t.Context()), dir)
+	}
+	for surveyEntries = range 40 {
+		try()
+	}
+	surveyEntries = entries
+	for _, surveyText = range []int{0, 100, 300, 1000} {
+		try()
+	}
+}
+
+// TestSurveyOfAHostThatNeverEnds: what tells the same for ever is not listened to for ever, and fills no memory.
+func TestSurveyOfAHostThatNeverEnds(t *testing.T) {
+	dir := surveyTree(t)
+	for _, prefix := range []string{"0/9", "missing"} {
+		find := fmt.Sprintf("\ncase \"$*\" in */dev/null*) printf c; exit 0;; esac\nexec 2>/dev/null\nwhile printf '%s:f 600 1 1 0 0 1\\0./no\\0\\0'; do :; done\n", prefix)
+		h := pathHost(t, map[string]string{"find": find})
+		f := h.Surveyed(t.Context(), Survey{Places: []string{dir}, Depth: 9})
+		if f.known == nil || f.known.taken < 2 || f.known.taken > surveyEntries+1 || len(f.known.at)+len(f.known.missing) > 10 {
+			t.Errorf("%s: %+v", prefix, f.known)
+		}
+		if list, err := f.ReadDir(dir[1:]); err != nil || len(list) != 4 {
+			t.Errorf("%v, %v", list, err)
+		}
 	}
 }
 

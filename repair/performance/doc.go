@@ -1,8 +1,8 @@
 // Package performance measures dovemend beside the programs people copy mail with: rsync, rclone, scp, lftp and the bare pipe
 // ssh tar | tar. It holds tests only, and no test fails for a time: times decide nothing on a shared machine.
 //
-// TestPerformance makes three accounts on a memory file system, starts the real OpenSSH on loopback and lets all programs copy in turn,
-// round after round, over loopback and over a proxy that delays each way by 20 ms. What is told are medians over the rounds, and the medians of
+// TestPerformance makes accounts on a memory file system, starts the real OpenSSH on loopback and lets all programs copy in turn,
+// round after round, over loopback and over a proxy that delays each way by 20 ms, or lets pass no more than 100 Mbit/s besides. What is told are medians over the rounds, and the medians of
 // the ratios inside each round. Every copy is compared with the account.
 //
 // By default it does one round with small accounts, which shows that the tool works. The whole takes about an hour:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"slices"
@@ -47,8 +48,9 @@ func (w *work) finish(ctx context.Context, keepOld bool) (*Stored, error) {
 		return nil, err
 	}
 	s.m, s.stats.Gone = *w.m, len(w.m.Earlier)
-	if err := syncAll(w.dst, w.unsynced); err != nil {
-		return nil, local(err)
+	var listErr error
+	if err := syncAll(w.dst, w.unsynced(&listErr)); err != nil || listErr != nil {
+		return nil, cmp.Or(listErr, local(err))
 	}
 	temp := path.Join(incomingDir, "finish")
 	if _, err := writeFile(w.dst, temp, func(out io.Writer) (string, error) {
@@ -63,17 +65,20 @@ func (w *work) finish(ctx context.Context, keepOld bool) (*Stored, error) {
 	return s, rollForward(w.dst)
 }
 
-// unsynced gives the files that may not be on the disk yet.
-func (w *work) unsynced(yield func(string) bool) {
-	c := w.orig.cursor()
-	for c.next() {
-		if c.e.fresh && !yield(filePath(c.e)) {
-			return
+// unsynced gives the files that may not be on the disk yet. Where their list cannot be read, err says so afterwards.
+func (w *work) unsynced(err *error) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		c := w.orig.cursor()
+		for c.next() {
+			if c.e.fresh && !yield(filePath(c.e)) {
+				return
+			}
 		}
-	}
-	for _, name := range append(w.synced, nextName) {
-		if !yield(name) {
-			return
+		*err = c.err
+		for _, name := range append(w.synced, nextName) {
+			if !yield(name) {
+				return
+			}
 		}
 	}
 }

@@ -54,6 +54,7 @@ type linking struct {
 	sure   bool // it has not been changed since
 	hashed bool // the host has shown that
 	linked bool
+	copied bool // instead, where links cannot be made
 }
 
 // linkFrom takes unchanged files from one snapshot. Those that were changed near the time it was taken are hashed on the
@@ -91,7 +92,7 @@ func (t *taking) linkFrom(ctx context.Context, prev *previous, entries []Entry) 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			f.linked, err = t.linkOne(ctx, prev.root, there, here, &f.old, filePath(f.now))
+			f.linked, f.copied, err = t.linkOne(ctx, prev.root, there, here, &f.old, filePath(f.now))
 			return err
 		})
 	}
@@ -101,6 +102,7 @@ func (t *taking) linkFrom(ctx context.Context, prev *previous, entries []Entry) 
 	for _, f := range files {
 		if f.linked {
 			f.now.SHA256, f.now.proved = f.old.SHA256, prev.m.Verified == byHash || f.hashed
+			f.now.fresh = f.copied
 			t.stats.Linked++
 		}
 	}
@@ -134,26 +136,26 @@ func settledBefore(e *Entry, t time.Time) bool {
 	return !e.MTime.IsZero() && e.MTime.Before(t.Add(-clockSkew))
 }
 
-// linkOne links a file of the previous snapshot, or copies it where links cannot be made. It reports false where the old
+// linkOne links a file of the previous snapshot, or copies it where links cannot be made. done is false where the old
 // copy is not what its manifest says.
-func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, p *Entry, name string) (bool, error) {
+func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, p *Entry, name string) (done, copied bool, err error) {
 	old := filePath(p)
-	from, done, err := there.use(path.Dir(old))
+	from, let, err := there.use(path.Dir(old))
 	if err != nil {
-		return false, nil
+		return false, false, nil
 	}
-	defer done()
+	defer let()
 	info, err := from.Lstat(path.Base(old))
 	if err != nil || !info.Mode().IsRegular() || info.Size() != p.Size {
-		return false, nil
+		return false, false, nil
 	}
-	to, done, err := here.use(path.Dir(name))
+	to, letTo, err := here.use(path.Dir(name))
 	if err != nil {
-		return false, local(err)
+		return false, false, local(err)
 	}
-	defer done()
+	defer letTo()
 	if linkAcross(from, path.Base(old), to, path.Base(name)) == nil {
-		return true, nil
+		return true, false, nil
 	}
 	// Another file system, or too many links: copy. The bytes count only if they are what was hashed.
 	in := &copier{dst: t.dst, src: localSource{prev, p}, rep: silent{}}
@@ -163,13 +165,13 @@ func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, 
 	var mine *localError
 	switch {
 	case errors.As(err, &mine) || ctx.Err() != nil:
-		return false, err
+		return false, false, err
 	case err != nil:
-		return false, nil
+		return false, false, nil
 	case s.sum != p.SHA256 || s.more:
-		return false, local(t.dst.Remove(s.temp))
+		return false, false, local(t.dst.Remove(s.temp))
 	}
-	return true, local(t.dst.Rename(s.temp, name))
+	return true, true, local(t.dst.Rename(s.temp, name))
 }
 
 // hashedEqual reports of each of the files whether its hash on the host is the wanted one; of none where the host cannot hash.

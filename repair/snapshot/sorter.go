@@ -57,9 +57,11 @@ func (s *sorter) cursor() *cursor {
 	}
 	var m merging
 	for i, r := range append(s.parts, nil) {
-		c := &merged{cursor: s.sorted(), i: i}
+		c := &merged{i: i}
 		if r != nil {
 			c.cursor = r.cursor()
+		} else {
+			c.cursor = s.sorted()
 		}
 		if c.next() {
 			m = append(m, c)

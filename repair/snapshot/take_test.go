@@ -225,43 +225,6 @@ func TestUnreadableFilesAreNamedAndTheRestIsCopied(t *testing.T) {
 	}
 }
 
-func TestUnchangedFilesAreLinkedAndNeverDownloaded(t *testing.T) {
-	h := newHost("a", "dir/b", "dir/c", "changed", "torn away")
-	h.mu.Lock()
-	h.putAt("fresh", "changed just now", time.Now())
-	h.mu.Unlock()
-	first := take(t, h, newDir(t), Options{Root: "/m"})
-	h.put("changed", "CHANGED")
-	h.put("added", "new")
-	h.opened = map[store.RelPath]int{}
-	second := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
-	same(t, h, second)
-	if st := second.Stats(); st.Linked != 5 || st.Fetched != 2 {
-		t.Errorf("%+v", st)
-	}
-	for _, p := range []store.RelPath{"a", "dir/b", "dir/c", "fresh"} {
-		if h.opened[p] > 0 {
-			t.Errorf("%q was downloaded again", p)
-		}
-		e1, _ := first.Entry(p)
-		e2, _ := second.Entry(p)
-		i1, _ := first.root.Lstat(filePath(&e1))
-		i2, _ := second.root.Lstat(filePath(&e2))
-		if !os.SameFile(i1, i2) {
-			t.Errorf("%q is not a hard link", p)
-		}
-	}
-	// Nothing that happens to the second may reach the first.
-	h.put("a", "A, changed")
-	if _, err := second.Refresh(context.Background(), h, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	same(t, h, second)
-	if err := first.Check(context.Background()); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestRecentFilesAreFetchedAgainWhereTheHostCannotHash(t *testing.T) {
 	h := newHost("old")
 	h.noSums = true
@@ -277,21 +240,6 @@ func TestRecentFilesAreFetchedAgainWhereTheHostCannotHash(t *testing.T) {
 	same(t, h, second)
 	if st := second.Stats(); st.Linked != 1 {
 		t.Errorf("%+v", st)
-	}
-}
-
-func TestPreviousOfOtherAccountOrDamagedIsNotLinked(t *testing.T) {
-	h := newHost("a", "b")
-	first := take(t, h, newDir(t), Options{Root: "/m"})
-	if s := take(t, h, newDir(t), Options{Root: "/other", Previous: []*Stored{&first.Stored}}); s.Stats().Linked != 0 {
-		t.Error("linked from another account")
-	}
-	first.root.Remove("files/a")
-	first.root.WriteFile("files/b", []byte("x"), 0o600)
-	s := take(t, h, newDir(t), Options{Root: "/m", Previous: []*Stored{&first.Stored}})
-	same(t, h, s)
-	if s.Stats().Linked != 0 {
-		t.Errorf("%+v", s.Stats())
 	}
 }
 
