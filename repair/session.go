@@ -110,7 +110,7 @@ func (s *Session) Accounts(ctx context.Context) ([]store.Account, error) {
 		return []store.Account{a}, nil
 	}
 	from := s.searched()
-	survey := remote.Survey{Depth: store.SurveyDepth, Prune: store.NotSurveyed}
+	survey := remote.Survey{Depth: store.SurveyDepth, Prune: store.NotSurveyed()}
 	for _, p := range from {
 		survey.Places = append(survey.Places, string(p))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -23,14 +24,14 @@ const (
 	searchResults = 10000
 )
 
-// SurveyDepth and NotSurveyed are for a look ahead at what a [Search] will ask for: how many levels beneath its start directories,
-// and names of directories that need not be looked into, as the search does not, or that lead away from mail and hold much.
+// SurveyDepth is for a look ahead at what a [Search] will ask for: how many levels beneath its start directories.
 const SurveyDepth = searchDepth + 3
 
-// NotSurveyed is told at [SurveyDepth].
-var NotSurveyed = []string{
-	"cur", "new", "tmp", "node_modules", "__pycache__", "site-packages", "wp-content", "wp-includes", "lost+found", asideDir,
-	".git", ".cache", ".local", ".npm", ".cargo", ".rustup", ".config", ".vscode-server",
+// NotSurveyed names directories that such a look need not look into: the search does not either, or they are hidden ones that are known to
+// hold much, and no mail.
+func NotSurveyed() []string {
+	hidden := []string{".git", ".cache", ".local", ".npm", ".cargo", ".rustup", ".config", ".vscode-server"}
+	return slices.Concat(slices.Sorted(maps.Keys(mailDirs)), slices.Sorted(maps.Keys(skipped)), hidden)
 }
 
 // Found is what a [Search] came back with.
