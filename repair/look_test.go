@@ -8,8 +8,8 @@ import (
 
 func TestPasswordIsAskedForOnceHoweverOftenAConnectionIsMade(t *testing.T) {
 	asked := 0
-	r := &Run{account: store.Account{Address: "anna@example.org"}, s: &Session{o: Options{IMAP: IMAPOptions{
-		Addr: "127.0.0.1:1", TLS: "none", Password: func() (string, error) { asked++; return "secret", nil }}}}}
+	r := Seer{Account: store.Account{Address: "anna@example.org"}, IMAP: IMAPOptions{
+		Addr: "127.0.0.1:1", TLS: "none", Password: func() (string, error) { asked++; return "secret", nil }}}
 	l, why := r.login()
 	if l == nil {
 		t.Fatal(why)

@@ -129,8 +129,8 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
 	if !r.s.o.IMAP.Off {
 		r.s.rep.Stage("looking at the mailbox over IMAP")
 	}
-	l, first, err := r.looking(ctx)
-	var none *errNoLook
+	l, err := r.s.Look(ctx, r.account)
+	var none *NoLookError
 	if errors.As(err, &none) {
 		v.IMAPNot = none.Error()
 		return nil
@@ -138,19 +138,10 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
 	if err != nil {
 		return fmt.Errorf("look over IMAP: %w", err)
 	}
-	v.IMAP = l.how
-	dial := func(ctx context.Context) (*probe.Conn, error) {
-		c := first
-		if first = nil; c == nil {
-			var err error
-			if c, err = l.dial(ctx); err != nil {
-				return nil, err
-			}
-		}
-		return &probe.Conn{Client: c, Stderr: l.stderr}, nil
-	}
+	defer l.Close()
+	v.IMAP = l.How
 	take := func() ([]probe.Reading, []BoxVerdict, error) {
-		readings, err := probe.Take(ctx, dial, names, probe.Options{Bodies: true, Sort: true}, r.s.rep)
+		readings, err := probe.Take(ctx, l.Dial, names, probe.Options{Bodies: true, Sort: true}, r.s.rep)
 		var boxes []BoxVerdict
 		for i := range readings {
 			boxes = append(boxes, r.judge(&readings[i]))
