@@ -171,6 +171,7 @@ func (l *link) session(ctx context.Context) (*ssh.Session, error) {
 			}
 			return nil, fmt.Errorf("open session: %w", r.err)
 		}
+		l.begin()
 		return r.s, nil
 	case <-ctx.Done():
 		abandon()

@@ -63,10 +63,19 @@ func (h *Host) probe(ctx context.Context) error {
 	last := h.route[len(h.route)-1]
 	info := Info{Target: h.cfg.Target, Addr: l.addr, User: last.user, UID: -1, GID: -1, Fingerprint: l.key}
 
-	// The shell is looked at before SFTP is opened: some hosts allow a connection only one session at a time.
+	// SFTP is opened beside the look at the shell, but after it: some hosts allow a connection only one session at a time.
+	soon := make(chan sftpStart, 1)
+	go func() {
+		select {
+		case <-l.begun:
+		case <-l.done:
+		}
+		soon <- l.startSFTP(ctx)
+	}()
 	shellCtx, cancel := context.WithTimeout(ctx, probeTimeout)
 	began := time.Now()
 	out, err := l.run(shellCtx, probeScript, nil)
+	l.begin()
 	took := time.Since(began)
 	timedOut := shellCtx.Err() != nil
 	cancel()
@@ -84,41 +93,64 @@ func (h *Host) probe(ctx context.Context) error {
 		h.log.Info("no shell on the host", "reason", err, "timeout", timedOut)
 	}
 
-	c, err := l.sftp(ctx)
-	if err != nil {
-		return err
+	start := <-soon
+	if start.err != nil && ctx.Err() == nil && l.lost() == nil {
+		start = l.startSFTP(ctx) // now that the look at the shell is over
 	}
-	asked := time.Now()
-	same, err := info.findHome(ctx, l, c)
+	if start.err != nil {
+		return start.err
+	}
+	same, err := info.findHome(ctx, l, start)
 	if err != nil {
 		return err
 	}
 	h.mu.Lock()
 	h.bulk.sameHome = same
-	h.info, h.rtt = info, time.Since(asked)
+	h.info, h.rtt = info, start.took
 	h.bulk.slowStart = took-firstCommand*h.rtt > slowStart
 	h.mu.Unlock()
 	h.log.Info("logged in", "addr", info.Addr, "user", info.User, "shell", info.Shell, "os", info.OS, "hash", info.HashTool, "tar", h.bulk.tar, "compress", h.bulk.pack, "round_trip", h.rtt.Round(100*time.Microsecond))
 	return nil
 }
 
-// findHome settles where the login's home directory is: where the shell says, if SFTP sees a directory there as well, and else
-// where SFTP begins. same says that it was the former.
-func (i *Info) findHome(ctx context.Context, l *link, c *sftp.Client) (same bool, err error) {
+// sftpStart is how SFTP began: where, and how long the host took to say so.
+type sftpStart struct {
+	c    *sftp.Client
+	dir  string
+	took time.Duration
+	err  error // of its start
+	mute error // why it does not say where
+}
+
+func (l *link) startSFTP(ctx context.Context) (s sftpStart) {
+	if s.c, s.err = l.sftp(ctx); s.err != nil {
+		return s
+	}
+	asked := time.Now()
+	s.dir, s.mute = linkCall(ctx, l, func() (string, error) { return s.c.RealPath(".") }, nil)
+	s.took = time.Since(asked)
+	return s
+}
+
+// findHome settles where the login's home directory is: where the shell says, if SFTP begins there or sees a directory there as
+// well, and else where SFTP begins. same says that it was the former.
+func (i *Info) findHome(ctx context.Context, l *link, s sftpStart) (same bool, err error) {
 	if i.Home != "" && i.HomeLink != "" {
-		st, err := linkCall(ctx, l, func() (os.FileInfo, error) { return c.Stat(i.Home) }, nil)
+		if s.dir == i.Home {
+			return true, nil
+		}
+		st, err := linkCall(ctx, l, func() (os.FileInfo, error) { return s.c.Stat(i.Home) }, nil)
 		if err == nil && st.IsDir() {
 			return true, nil
 		}
 	}
-	begin, err := linkCall(ctx, l, func() (string, error) { return c.RealPath(".") }, nil)
-	if err != nil {
-		return false, fmt.Errorf("find the home directory: %w", plainError(err))
+	if s.mute != nil {
+		return false, fmt.Errorf("find the home directory: %w", plainError(s.mute))
 	}
-	if !path.IsAbs(begin) || !validRemote(begin) {
-		return false, fmt.Errorf("find the home directory: the host answers %q", Safe(begin))
+	if !path.IsAbs(s.dir) || !validRemote(s.dir) {
+		return false, fmt.Errorf("find the home directory: the host answers %q", Safe(s.dir))
 	}
-	i.Home, i.HomeLink = begin, begin
+	i.Home, i.HomeLink = s.dir, s.dir
 	return false, nil
 }
 

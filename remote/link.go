@@ -20,9 +20,11 @@ type link struct {
 	key    string      // fingerprint of the host key
 	hops   []io.Closer // connections of the jump hosts, nearest last
 	done   chan struct{}
+	begun  chan struct{} // closed when a first session was opened, or could not be
 	slots  chan struct{} // one for each running command
 
 	once    sync.Once
+	first   sync.Once
 	mu      sync.Mutex
 	cause   error
 	hostile atomic.Bool // ended for what the host did: not to be made anew
@@ -32,7 +34,7 @@ type link struct {
 }
 
 func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
-	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), slots: make(chan struct{}, maxCommands)}
+	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), begun: make(chan struct{}), slots: make(chan struct{}, maxCommands)}
 	go func() {
 		err := client.Wait()
 		if err == nil || ended(err) {
@@ -42,6 +44,9 @@ func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
 	}()
 	return l
 }
+
+// begin notes that a first session was opened, or could not be.
+func (l *link) begin() { l.first.Do(func() { close(l.begun) }) }
 
 // close ends the connection; the first cause given is kept.
 func (l *link) close(cause error) {
