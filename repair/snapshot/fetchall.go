@@ -85,7 +85,7 @@ func (t *taking) inPortions(placed *roll, yield func(*portion) error) error {
 }
 
 // fetchAll downloads the files of a list that are not there yet, and gives the list of what is there then. The host hashes what
-// came with one portion while the next is fetched.
+// came with one portion while the next is fetched, and the source is listed again while it hashes the last.
 func (t *taking) fetchAll(ctx context.Context, placed *roll) (*roll, error) {
 	out, err := t.newRoll()
 	if err != nil {
@@ -94,8 +94,7 @@ func (t *taking) fetchAll(ctx context.Context, placed *roll) (*roll, error) {
 	came := make(chan *portion)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer close(came)
-		return t.inPortions(placed, func(p *portion) error {
+		err := t.inPortions(placed, func(p *portion) error {
 			if err := p.fetch(ctx); err != nil {
 				return err
 			}
@@ -106,6 +105,11 @@ func (t *taking) fetchAll(ctx context.Context, placed *roll) (*roll, error) {
 				return context.Cause(ctx)
 			}
 		})
+		close(came)
+		if err == nil && t.fetched.Load() > 0 {
+			t.after, err = t.list(ctx, t.src, t.m.Paths)
+		}
+		return err
 	})
 	g.Go(func() error {
 		rest, fetched := placed.cursor(), map[int]*wanting{}

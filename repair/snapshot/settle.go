@@ -22,6 +22,8 @@ type work struct {
 	names  *naming
 	orig   *roll
 	list   *roll                    // as it is now; orig to begin with
+	now    *listing                 // what the source has, for the first look; nil: it is to be listed
+	still  bool                     // nothing was fetched since the source was listed, so that there is nothing to be looked at again
 	temps  map[store.RelPath]string // where the bytes of an entry are, unless in files/
 	synced []string                 // those of temps, to be brought to the disk
 }
@@ -32,6 +34,9 @@ func (w *work) settle(ctx context.Context, anew bool) error {
 	w.temps = map[store.RelPath]string{}
 	fetched := 0
 	for round := range settleRounds {
+		if w.still && !anew {
+			break
+		}
 		n, err := w.reconcile(ctx, anew && round == 0)
 		if err != nil {
 			return err
@@ -45,9 +50,12 @@ func (w *work) settle(ctx context.Context, anew bool) error {
 
 // reconcile lists the source once and brings w.list up to it. It gives the number of files that were to be fetched.
 func (w *work) reconcile(ctx context.Context, anew bool) (int, error) {
-	now, err := w.copier.list(ctx, w.src, w.m.Paths)
-	if err != nil {
-		return 0, err
+	now := w.now
+	if w.now = nil; now == nil {
+		var err error
+		if now, err = w.copier.list(ctx, w.src, w.m.Paths); err != nil {
+			return 0, err
+		}
 	}
 	defer now.close()
 	next, err := w.newRoll()

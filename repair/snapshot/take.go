@@ -37,11 +37,12 @@ type taking struct {
 	older   map[store.RelPath]before // earlier states of files that seem to have grown
 	noted   map[string]bool          // notes of the source that the reporter has heard
 	stats   Stats
+	after   *listing // of what the source had when all had been fetched; nil where nothing was
 }
 
 // Take copies what o.Paths names from src into dst, an empty directory or one that holds an interrupted Take of the same
-// mail root, which it then finishes. It ends with the source listed again and, by o.Verify, hashed or read again; what had
-// changed was copied again. Files that cannot be read do not make it fail: the manifest names them and says
+// mail root, which it then finishes. Where anything was fetched, it ends with the source listed again; by o.Verify, with what came hashed or read again.
+// What had changed was copied again. Files that cannot be read do not make it fail: the manifest names them and says
 // Incomplete. When it fails (connection, local disk, ctx), what was copied stays for the next Take.
 func Take(ctx context.Context, src Source, dst *os.Root, o Options) (*Snapshot, error) {
 	stored, err := Store(ctx, src, dst, o)
@@ -109,7 +110,7 @@ func (t *taking) run(ctx context.Context) (s *Stored, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &work{copier: t.copier, o: t.o, m: &t.m, names: t.names, orig: copied, list: copied}
+	w := &work{copier: t.copier, o: t.o, m: &t.m, names: t.names, orig: copied, list: copied, now: t.after, still: t.after == nil}
 	if err := w.settle(ctx, false); err != nil {
 		return nil, err
 	}
