@@ -37,7 +37,7 @@ type Wanted struct {
 // Fetched says how [Host.Fetch] went.
 type Fetched struct {
 	Engine      Engine // that it was begun with
-	Connections int    // in use when it began
+	Connections int    // that were in use
 	Compressed  int64  // bytes of files that came compressed
 	// Doubtful are files whose bytes the host's tar may have made up: it reported an error in a stream that held them, and
 	// fills with zeros what it could not read.
@@ -68,32 +68,23 @@ func (h *Host) Fetch(ctx context.Context, dir string, files []Wanted, take func(
 			f.done[i] = true // it cannot be asked for
 		}
 	}
-	links := []*link{}
-	var release func()
-	var err error
-	if f.much() {
-		links, release, err = h.useLanes(ctx)
-	} else {
-		var main *link
-		main, err = h.readable(ctx)
-		links, release = append(links, main), func() {}
-	}
+	way, err := h.openRoad(ctx, f.much())
 	if err != nil {
 		return Fetched{}, fmt.Errorf("fetch files: %w", err)
 	}
-	defer release()
-	f.out.Connections = len(links)
+	defer way.close()
 	f.out.Engine = h.engine(len(files))
 	if h.cfg.Engine == EngineTar && f.out.Engine != EngineTar {
 		f.out.Notes = append(f.out.Notes, "the host has no tar that can be used for copying; the files are read over SFTP instead")
 	}
 	if f.out.Engine == EngineTar {
-		f.tar(links)
+		f.tar(way)
 	}
 	left := f.left()
 	if ctx.Err() == nil && len(left) > 0 {
-		f.sftp(links, left)
+		f.sftp(way.all(ctx), left)
 	}
+	f.out.Connections = way.used()
 	h.log.Info("files fetched", "engine", f.out.Engine, "connections", f.out.Connections, "files", len(files), "over_sftp", len(left), "compressed_bytes", f.out.Compressed)
 	if err := context.Cause(ctx); err != nil {
 		return f.out, fmt.Errorf("fetch files: %w", err)
@@ -276,6 +267,20 @@ func newBatches(order []int, files []Wanted, streams int) *batches {
 	return b
 }
 
+// some gives the next files, of at most so many bytes in weight if it is more than one; none when all have been given.
+func (b *batches) some(most int64) []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.take(most)
+}
+
+// share is what is left for one stream of those that share it, in bytes of weight.
+func (b *batches) share() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left / b.streams
+}
+
 // even makes all portions as large as it takes for one to each stream.
 func (b *batches) even() { b.least = b.left/b.streams + fileWeight }
 
@@ -293,7 +298,11 @@ func (b *batches) back(part []int) {
 func (b *batches) next(most int64) []int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	limit := max(min(b.left/(2*b.streams), most), b.least)
+	return b.take(max(min(b.left/(2*b.streams), most), b.least))
+}
+
+// take gives files up to a limit. b.mu is held.
+func (b *batches) take(limit int64) []int {
 	n, sum := 0, int64(0)
 	for n < len(b.order) && n < batchFiles && (n == 0 || sum+b.weight(b.order[n]) <= limit) {
 		sum += b.weight(b.order[n])

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +29,7 @@ type lanes struct {
 	extra  []*link
 	ready  chan struct{} // closed when dialling has ended; nil while there is none
 	users  int
+	roads  []*road
 	refuse bool
 	idle   *time.Timer
 }
@@ -91,6 +93,9 @@ func (h *Host) dialLanes(ctx context.Context) <-chan struct{} {
 				return
 			}
 			s.extra = append(s.extra, l)
+			for _, w := range s.roads {
+				w.add(l)
+			}
 		})
 	}
 	go func() {
@@ -127,37 +132,85 @@ func (s *lanes) closeAll() {
 	s.extra, s.ready = nil, nil
 }
 
-// useLanes gives the connections bulk reading is to be spread over, the host's own first, and what is to be called after
-// their use. Where the host refuses further ones, it is only the one.
-func (h *Host) useLanes(ctx context.Context) ([]*link, func(), error) {
+// road is the connections that one bulk reading goes over: the host's own, and those that are made meanwhile.
+type road struct {
+	host  *Host
+	more  bool            // further connections are being made, or there
+	ready <-chan struct{} // closed when no more will come
+
+	mu     sync.Mutex
+	links  []*link
+	joined chan struct{} // one place: a connection was added
+}
+
+// openRoad gives a road, which is to be closed after its use. With more, it waits for no connection but the host's own.
+func (h *Host) openRoad(ctx context.Context, more bool) (*road, error) {
 	main, err := h.readable(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	w := &road{host: h, more: more, links: []*link{main}, joined: make(chan struct{}, 1)}
+	if !more {
+		return w, nil
 	}
 	s := &h.lanes
 	s.mu.Lock()
 	s.users++
+	s.roads = append(s.roads, w)
 	s.mu.Unlock()
-	done := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.users--; s.users == 0 {
-			s.rest()
-		}
-	}
-	select {
-	case <-h.dialLanes(ctx):
-	case <-ctx.Done():
-		done()
-		return nil, nil, ctx.Err()
-	}
-	links := []*link{main}
+	w.ready = h.dialLanes(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.extra {
-		if l.lost() == nil {
-			links = append(links, l)
+		w.add(l)
+	}
+	return w, nil
+}
+
+// add adds a connection, once.
+func (w *road) add(l *link) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.lost() != nil || slices.Contains(w.links, l) {
+		return
+	}
+	w.links = append(w.links, l)
+	select {
+	case w.joined <- struct{}{}:
+	default:
+	}
+}
+
+// from gives the connections from the n-th on.
+func (w *road) from(n int) []*link {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.links[n:])
+}
+
+// used is how many connections there are.
+func (w *road) used() int { return len(w.from(0)) }
+
+// all waits until no more connections come, and gives them.
+func (w *road) all(ctx context.Context) []*link {
+	if w.more {
+		select {
+		case <-w.ready:
+		case <-ctx.Done():
 		}
 	}
-	return links, done, nil
+	return w.from(0)
+}
+
+func (w *road) close() {
+	if !w.more {
+		return
+	}
+	s := &w.host.lanes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roads = slices.DeleteFunc(s.roads, func(r *road) bool { return r == w })
+	if s.users--; s.users == 0 {
+		s.rest()
+	}
 }
