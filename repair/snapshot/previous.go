@@ -136,6 +136,9 @@ func settledBefore(e *Entry, t time.Time) bool {
 	return !e.MTime.IsZero() && e.MTime.Before(t.Add(-clockSkew))
 }
 
+// link is [linkAcross]; a test has it fail.
+var link = linkAcross
+
 // linkOne links a file of the previous snapshot, or copies it where links cannot be made. done is false where the old
 // copy is not what its manifest says.
 func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, p *Entry, name string) (done, copied bool, err error) {
@@ -154,7 +157,7 @@ func (t *taking) linkOne(ctx context.Context, prev *os.Root, there, here *dirs, 
 		return false, false, local(err)
 	}
 	defer letTo()
-	if linkAcross(from, path.Base(old), to, path.Base(name)) == nil {
+	if link(from, path.Base(old), to, path.Base(name)) == nil {
 		return true, false, nil
 	}
 	// Another file system, or too many links: copy. The bytes count only if they are what was hashed.

@@ -3,8 +3,10 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,37 @@ func TestUnchangedFilesAreLinkedAndNeverDownloaded(t *testing.T) {
 	same(t, h, second)
 	if err := first.Check(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCopiesInPlaceOfLinksAreSynced: what cannot be linked is copied, and counts as new on the disk.
+func TestCopiesInPlaceOfLinksAreSynced(t *testing.T) {
+	h := newHost("a", "dir/b")
+	first := take(t, h, newDir(t), Options{Root: "/m"})
+	link = func(*heldDir, string, *heldDir, string) error { return errors.ErrUnsupported }
+	t.Cleanup(func() { link = linkAcross })
+	dst := newDir(t)
+	tk := &taking{copier: newCopier(dst, h, nil), o: Options{Root: "/m", Previous: []*Stored{&first.Stored}}, made: map[string]bool{filesDir: true},
+		older: map[store.RelPath]before{}, noted: map[string]bool{}}
+	defer tk.closeRolls()
+	tk.m = Manifest{Root: "/m", Paths: []store.RelPath{"."}}
+	if err := prepare(dst); err != nil {
+		t.Fatal(err)
+	}
+	tk.names = newNaming(false)
+	copied, err := tk.copyAll(t.Context(), &sorter{c: tk.copier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &work{copier: tk.copier, orig: copied}
+	synced := slices.Collect(w.unsynced(&err))
+	for _, name := range []string{"files/a", "files/dir/b"} {
+		if !slices.Contains(synced, name) {
+			t.Errorf("%s is not brought to the disk: %q", name, synced)
+		}
+	}
+	if err != nil || tk.stats.Linked != 2 {
+		t.Errorf("%v, %+v", err, tk.stats)
 	}
 }
 

@@ -156,6 +156,35 @@ func TestRollThatIsCutOffIsAnError(t *testing.T) {
 }
 
 // TestListIsATreeInOrder compares what becomes of a hostile list with the plain way to say it.
+// TestUnreadableListOfWhatIsToBeSyncedIsAnError: a copy whose list cannot be read must not pass for one that is on the disk.
+func TestUnreadableListOfWhatIsToBeSyncedIsAnError(t *testing.T) {
+	c := newTestCopier(t)
+	w, err := c.newRoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if err := w.add(&Entry{Path: store.RelPath(fmt.Sprintf("f%03d", i)), fresh: true, SHA256: strings.Repeat("0", 64)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := w.done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.f.Truncate(r.size / 2); err != nil {
+		t.Fatal(err)
+	}
+	var listErr error
+	n := 0
+	for range (&work{copier: c, orig: r}).unsynced(&listErr) {
+		n++
+	}
+	if listErr == nil || n < 10 {
+		t.Errorf("%d files, %v", n, listErr)
+	}
+}
+
 func TestListIsATreeInOrder(t *testing.T) {
 	small(t)
 	for seed := range uint64(200) {
