@@ -3,9 +3,11 @@ package imap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -106,9 +108,42 @@ func askThread(c *Client, set goimap.UIDSet) error {
 	return err
 }
 
-// UIDRange is UIDs from First to Last.
+// UIDRange is UIDs from First to Last. As text, in JSON too, it is written as IMAP does: "17", "3:9".
 type UIDRange struct {
 	First, Last uint32
+}
+
+// String gives the range as IMAP writes it.
+func (r UIDRange) String() string {
+	first := strconv.FormatUint(uint64(r.First), 10)
+	if r.First == r.Last {
+		return first
+	}
+	return first + ":" + strconv.FormatUint(uint64(r.Last), 10)
+}
+
+// MarshalText is [UIDRange.String].
+func (r UIDRange) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what [UIDRange.MarshalText] writes, and refuses what is no range.
+func (r *UIDRange) UnmarshalText(text []byte) error {
+	a, b, both := strings.Cut(string(text), ":")
+	if !both {
+		b = a
+	}
+	first, err := strconv.ParseUint(a, 10, 32)
+	if err != nil {
+		return fmt.Errorf("read UID range: %w", err)
+	}
+	last, err := strconv.ParseUint(b, 10, 32)
+	if err != nil {
+		return fmt.Errorf("read UID range: %w", err)
+	}
+	if first == 0 || last < first {
+		return fmt.Errorf("read UID range: %q is none", text)
+	}
+	r.First, r.Last = uint32(first), uint32(last)
+	return nil
 }
 
 // Ranges puts UIDs into ranges, in ascending order; 0 is left out.
