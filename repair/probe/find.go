@@ -109,6 +109,8 @@ type Open struct {
 	Failed  int             `json:"failed,omitempty"`  // failures put down to this message, where it is one
 	Alone   bool            `json:"alone,omitempty"`   // one of them when it was asked about by itself
 	Control bool            `json:"control,omitempty"` // asked only to see whether anything is answered
+	Accused *Poison         `json:"accused,omitempty"` // it failed twice: what is left to ask is whether it still is there, and its text
+	There   bool            `json:"there,omitempty"`   // it still is
 }
 
 // Found is what a search has come to. It is plain data: written as JSON and read back, it can be given to a later search,
@@ -226,7 +228,8 @@ func settle(now, before *Found) {
 		case !now.Stopped() && there.has(p.UID) && len(now.Everywhere) == 0:
 			p.Reads, p.Cache, p.Verdict = p.Fails, true, BlameCache
 		case !now.Stopped() && !there.has(p.UID):
-			continue // deleted meanwhile, and counted
+			now.Gone++
+			continue
 		}
 		p.describe()
 		now.Poison = append(now.Poison, p)

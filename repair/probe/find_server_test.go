@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"dovemend/remote/imap"
@@ -88,6 +89,20 @@ func (s *sick) dial(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	return &Conn{Client: c}, nil
+}
+
+// quiet waits until no connection is left of what was before.
+func (s *sick) quiet(t *testing.T) {
+	for range 5000 {
+		s.mu.Lock()
+		open := s.open
+		s.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("a connection stays open")
 }
 
 // lookOf tells a command's look.
@@ -202,9 +217,11 @@ func (s *sick) messages(w *bufio.Writer, tag, cmd string, look imap.Look) bool {
 				return false
 			case hang:
 				w.Flush()
+				s.open-- // the client will let go of it
 				s.mu.Unlock()
 				time.Sleep(time.Second)
 				s.mu.Lock()
+				s.open++
 				return false
 			case bye:
 				if look.NamesMessages() {

@@ -16,6 +16,7 @@ func (s *sick) find(t *testing.T, o FindOptions) *Found {
 	if o.Pause == 0 {
 		o.Pause = -1
 	}
+	s.quiet(t)
 	conns := s.conns
 	got, err := Find(t.Context(), s.dial, "INBOX", o)
 	if err != nil {

@@ -16,12 +16,13 @@ func (f *finder) leftOut(ctx context.Context, w Open, missing uidSet) error {
 		f.push(w)
 		return err
 	}
-	if len(there) == 0 || w.Control {
+	if len(there) == 0 {
 		return nil
 	}
 	f.found.Failures++
-	if there.size() == 1 && uidSet(w.UIDs).size() == 1 {
-		return f.failed(ctx, w, there, nil)
+	if w.Control || there.size() == 1 && uidSet(w.UIDs).size() == 1 {
+		f.failed(w, there, nil)
+		return nil
 	}
 	now := &f.found.Now
 	now.Failures++
@@ -64,35 +65,40 @@ func (f *finder) forget(set uidSet) {
 	f.found.Open = open
 }
 
-// accuse notes a poison message, after a look whether it still is there at all.
-func (f *finder) accuse(ctx context.Context, w Open, err error) error {
+// accuse takes up the case of a message at which the server failed twice.
+func (f *finder) accuse(w Open, err error) {
 	uid := w.UIDs[0].First
-	log := f.lines
-	if w.Look != imap.LookFlags {
-		there, again := f.there(ctx, w.UIDs)
-		if again != nil {
-			f.push(w)
-			return again
-		}
-		if len(there) == 0 {
-			return nil
-		}
-	}
-	p := Poison{UID: uid, Look: w.Look, Fails: []imap.Look{w.Look}, Tries: w.Failed + 1, Reply: f.reply(w.Look, err),
-		Damaged: slices.Contains(f.found.Suspects, uid), Log: log[:min(len(log), maxLog)]}
+	p := &Poison{UID: uid, Look: w.Look, Fails: []imap.Look{w.Look}, Tries: w.Failed + 1, Reply: f.reply(w.Look, err),
+		Damaged: slices.Contains(f.found.Suspects, uid), Log: f.lines[:min(len(f.lines), maxLog)]}
 	var e *imap.Error
 	if errors.As(err, &e) {
 		p.Crash, p.Hangup = e.Type == imap.TypeClosed, imap.Ended(err)
 	}
-	if !f.settling && w.Look != imap.LookFlags && w.Look != imap.LookBody {
-		answered, err := f.ask(ctx, imap.LookBody, w.UIDs)
-		if stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err) {
-			f.push(w)
+	f.push(Open{Look: w.Look, UIDs: w.UIDs, Accused: p})
+}
+
+// accused looks whether the message still is there at all, then whether its text can be read, and notes it.
+func (f *finder) accused(ctx context.Context, w Open) error {
+	at := len(f.found.Open) - 1
+	if !w.There && w.Look != imap.LookFlags {
+		there, err := f.there(ctx, w.UIDs)
+		if err != nil {
 			return err
 		}
-		if len(answered) > 0 {
+		if len(there) > 0 { // otherwise it is forgotten
+			f.found.Open[at].There = true
+		}
+		return nil
+	}
+	p := *w.Accused
+	if !f.settling && w.Look != imap.LookFlags && w.Look != imap.LookBody {
+		answered, err := f.ask(ctx, imap.LookBody, w.UIDs)
+		switch {
+		case stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err):
+			return err
+		case len(answered) > 0:
 			p.Reads = append(p.Reads, imap.LookBody)
-		} else {
+		default:
 			p.Fails = append(p.Fails, imap.LookBody)
 		}
 	}

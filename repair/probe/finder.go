@@ -243,6 +243,9 @@ func (f *finder) everywhere() {
 // step asks one question and makes of the answer what is to be asked next.
 func (f *finder) step(ctx context.Context) error {
 	w := f.found.Open[len(f.found.Open)-1]
+	if w.Accused != nil {
+		return f.accused(ctx, w)
+	}
 	answered, err := f.ask(ctx, w.Look, w.UIDs)
 	if stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err) {
 		return err
@@ -268,7 +271,8 @@ func (f *finder) step(ctx context.Context) error {
 		f.push(Open{Look: w.Look, UIDs: missing, Failed: w.Failed, Alone: w.Alone, Control: w.Control})
 		return f.patience(ctx, err)
 	}
-	return f.failed(ctx, w, missing, err)
+	f.failed(w, missing, err)
+	return nil
 }
 
 // answered notes that messages were answered.
@@ -284,7 +288,7 @@ func (f *finder) answered(w Open, n int) {
 }
 
 // failed makes smaller questions of one that failed.
-func (f *finder) failed(ctx context.Context, w Open, missing uidSet, err error) error {
+func (f *finder) failed(w Open, missing uidSet, err error) {
 	now := &f.found.Now
 	now.Failures++
 	now.Reply = f.reply(w.Look, err)
@@ -295,22 +299,23 @@ func (f *finder) failed(ctx context.Context, w Open, missing uidSet, err error) 
 		if now.Uncontrols++; now.Uncontrols == now.Controls && now.Answered == 0 {
 			f.everywhere()
 		}
-		return nil
+		return
 	case n == 0: // answered in full, and broken off after that
-		return nil
+		return
 	case n == 1 && set.size() == 1:
 		if w.Failed+1 < 2 {
 			f.push(Open{Look: w.Look, UIDs: w.UIDs, Failed: w.Failed + 1, Alone: true})
-			return nil
+			return
 		}
-		return f.accuse(ctx, w, err)
+		f.accuse(w, err)
+		return
 	case w.Look == imap.LookThread && w.Failed == 0:
 		w.Failed = 1
 		f.push(w)
-		return nil
+		return
 	case w.Look == imap.LookThread && now.Answered == 0 && len(f.found.Poison) > 0:
 		f.everywhere()
-		return nil
+		return
 	}
 	if u := clue(err, missing); u != 0 {
 		f.push(Open{Look: w.Look, UIDs: missing.minus(setOf(u))})
@@ -323,7 +328,6 @@ func (f *finder) failed(ctx context.Context, w Open, missing uidSet, err error) 
 		f.push(Open{Look: w.Look, UIDs: first})
 	}
 	f.control(w.Look)
-	return nil
 }
 
 // widening asks about what follows the last answer: the culprit is near, but the answers of messages just before it
