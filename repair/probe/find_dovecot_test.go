@@ -35,11 +35,11 @@ func (s *store) fileOf(uid uint32) string {
 // breakFile does a kind of damage to one file: the first seed is taken that hits it, which copies tell.
 func (s *store) breakFile(kind, file string) {
 	s.t.Helper()
+	trial := filepath.Join(s.t.TempDir(), "trial")
+	if err := os.CopyFS(trial, os.DirFS(s.root)); err != nil {
+		s.t.Fatal(err)
+	}
 	for seed := range uint64(1000) {
-		trial := filepath.Join(s.t.TempDir(), "trial")
-		if err := os.CopyFS(trial, os.DirFS(s.root)); err != nil {
-			s.t.Fatal(err)
-		}
 		rel, err := filepath.Rel(s.root, file)
 		if err != nil {
 			s.t.Fatal(err)
@@ -48,7 +48,6 @@ func (s *store) breakFile(kind, file string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		os.RemoveAll(trial)
 		if changes[0].File == filepath.Join(trial, rel) {
 			if _, err := damage.Break(damage.Target{MailRoot: s.root, Layout: s.layout}, kind, seed); err != nil {
 				s.t.Fatal(err)

@@ -130,6 +130,8 @@ func (f *finder) conclude(err error) {
 		say("While the server failed, %s from the mailbox: a mail program may have deleted them, or Dovecot has dropped them as it made the index anew. The copy that was made before still has them.", number(d.Gone, "message has vanished", "messages have vanished"))
 	case d.Gone > 0:
 		say("%s deleted meanwhile.", number(d.Gone, "message was", "messages were"))
+	case d.remade() && len(bad) == 0:
+		say("While it was asked, Dovecot made the mailbox's index anew, which may have mended something.")
 	case d.Failures > 0 && len(bad)+len(d.Healed) == 0 && len(d.Everywhere) == 0:
 		say("The server failed %s, each time at something that it answered when it was asked again: that points to the host rather than to a message.", number(d.Failures, "time", "times"))
 	case n > 0:
@@ -161,6 +163,11 @@ func (f *finder) conclude(err error) {
 	default:
 		d.Next = "Nothing to do."
 	}
+}
+
+// remade reports whether Dovecot made the index anew while it was asked.
+func (f *Found) remade() bool {
+	return slices.ContainsFunc(slices.Concat(f.Replies, f.Log), func(r Reply) bool { return r.Class == imap.ClassInconsistent })
 }
 
 // words says why a search ended early, and what to do.
