@@ -208,6 +208,7 @@ func Settle(ctx context.Context, dial Dialer, before *Found, o FindOptions) (*Fo
 	f.settling = true
 	pairs := map[imap.Look]uidSet{}
 	var all uidSet
+	before = before.clone()
 	for _, p := range before.Poison {
 		all = all.or(setOf(p.UID))
 		for _, l := range p.Fails {

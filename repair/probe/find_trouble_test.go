@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -345,5 +346,68 @@ func TestSettleTellsCachePoisonFromMessagePoison(t *testing.T) {
 	s.validity = 9
 	if late, err := Settle(t.Context(), s.dial, before, FindOptions{Pause: -1}); !errors.Is(err, ErrUIDValidity) || len(late.Poison) != 5 || late.Poison[0].Cache {
 		t.Errorf("%v, %+v", err, late.Poison)
+	}
+}
+
+func TestStateThatSomebodyHasChangedDoesNoHarm(t *testing.T) {
+	s := sickMailbox(200).all(crash, 50, 51).at(150, no, imap.LookSort)
+	var states [][]byte
+	_, err := Find(t.Context(), s.dial, "INBOX", FindOptions{Pause: -1, Save: func(f *Found) error {
+		b, err := json.Marshal(f)
+		states = append(states, b)
+		return err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(9, 9))
+	resumed := 0
+	for range 400 {
+		var v any
+		if err := json.Unmarshal(states[r.IntN(len(states))], &v); err != nil {
+			t.Fatal(err)
+		}
+		for range 1 + r.IntN(3) {
+			change(r, v)
+		}
+		b, _ := json.Marshal(v)
+		var state Found
+		if json.Unmarshal(b, &state) != nil {
+			continue
+		}
+		resumed++
+		s.quiet(t)
+		Find(t.Context(), s.dial, "INBOX", FindOptions{Pause: -1, Resume: &state, RoundTrips: 60, Reconnects: 20})
+	}
+	if resumed < 100 {
+		t.Errorf("only %d states could be read", resumed)
+	}
+}
+
+// change puts something else in one place of a JSON value.
+func change(r *rand.Rand, v any) {
+	others := []any{nil, 0, 1, 7, 4294967295, "", "1:5", "flags", "body", "x", true, []any{}, []any{"9:3"}, []any{"1:200", "3:300"}, map[string]any{}}
+	switch v := v.(type) {
+	case map[string]any:
+		keys := slices.Sorted(maps.Keys(v))
+		if len(keys) == 0 {
+			return
+		}
+		k := keys[r.IntN(len(keys))]
+		if r.IntN(3) > 0 {
+			change(r, v[k])
+		} else {
+			v[k] = others[r.IntN(len(others))]
+		}
+	case []any:
+		if len(v) == 0 {
+			return
+		}
+		i := r.IntN(len(v))
+		if r.IntN(3) > 0 {
+			change(r, v[i])
+		} else {
+			v[i] = others[r.IntN(len(others))]
+		}
 	}
 }

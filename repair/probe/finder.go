@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -56,7 +55,6 @@ func newFinder(dial Dialer, mailbox string, o FindOptions) *finder {
 	f := &finder{dial: dial, o: o, conn: o.Conn}
 	if o.Resume != nil {
 		f.found = o.Resume.clone()
-		f.found.Stop, f.found.Text, f.found.Next = "", "", ""
 		f.began = len(f.found.Poison)
 		return f
 	}
@@ -74,19 +72,6 @@ func newFinder(dial Dialer, mailbox string, o FindOptions) *finder {
 	}
 	f.found.Suspects = slices.Compact(slices.Sorted(slices.Values(o.Suspects)))
 	return f
-}
-
-// clone is a copy that shares nothing: the state is plain data.
-func (f *Found) clone() *Found {
-	b, err := json.Marshal(f)
-	c := &Found{}
-	if err == nil {
-		err = json.Unmarshal(b, c)
-	}
-	if err != nil { // cannot be: all of it is numbers and texts
-		panic(err)
-	}
-	return c
 }
 
 // run takes one step after the other.
