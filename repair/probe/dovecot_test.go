@@ -28,13 +28,13 @@ const (
 
 // store is a mail root served by the real imap binary, without a daemon.
 type store struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	layout string
 	more   []string // settings for all processes
 }
 
-func newStore(t *testing.T, layout string) *store {
+func newStore(t testing.TB, layout string) *store {
 	t.Helper()
 	if _, err := os.Stat(imapBinary); err != nil {
 		if strings.Contains(os.Getenv("DOVEMEND_TEST_REQUIRE"), "dovecot") {
@@ -68,6 +68,7 @@ type process struct {
 	io.Reader
 	in   io.Closer
 	wait func() error
+	pid  int
 }
 
 func (p *process) Close() error { p.in.Close(); return p.wait() }
@@ -127,7 +128,7 @@ func (s *store) start(more ...string) (*process, *lockedBuffer) {
 		return cmd.Wait()
 	})
 	s.t.Cleanup(func() { in.Close(); wait() })
-	return &process{Writer: in, Reader: r, in: in, wait: wait}, log
+	return &process{Writer: in, Reader: r, in: in, wait: wait, pid: cmd.Process.Pid}, log
 }
 
 // dialer connects to new processes.
