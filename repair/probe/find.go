@@ -30,7 +30,7 @@ var FindLooks = []imap.Look{imap.LookFlags, imap.LookEnvelope, imap.LookBodyStru
 type FindOptions struct {
 	UIDs     []uint32    // look at these alone; nil: all messages there are when it begins
 	Suspects []uint32    // ask about these first, each by itself: of which the files tell that they are damaged
-	Looks    []imap.Look // nil: [FindLooks]. FLAGS is always asked: it tells which messages there are
+	Looks    []imap.Look // nil: [FindLooks]. FLAGS is always asked: it tells which messages there are; BODY[] brings every text over the line
 
 	Reconnects int           // new connections after the first; 0: DefaultFindReconnects; below 0: none
 	RoundTrips int           // commands sent; 0: DefaultRoundTrips

@@ -51,6 +51,9 @@ func TestPoisonInALargeMailboxOfTheRealDovecot(t *testing.T) {
 				t.Fatalf("%d of %d messages, %d round trips, %v: %s", uidSet(well.Exists).size(), n, well.RoundTrips, err, well.Text)
 			}
 			t.Logf("%d messages, all well: %d round trips", n, well.RoundTrips)
+			if n > 5000 && layout == "mdbox" { // it has several files
+				return
+			}
 			bad, files := []uint32{1, uint32(n / 2), uint32(n)}, []string{"u.1", fmt.Sprint("u.", n/2), fmt.Sprint("u.", n)}
 			if layout == "mdbox" { // all messages lie in it
 				files = []string{"m.1"}

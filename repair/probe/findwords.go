@@ -77,6 +77,9 @@ func (e *LookFailure) describe(excused bool) string {
 	return e.Look.Command() + " fails whichever message it is about (" + strconv.Itoa(e.Tried) + " questions failed): that is not the fault of single messages, but of the mailbox's files or of the host."
 }
 
+// many is how many poison messages point to something that they share.
+const many = 10
+
 // conclude says in words what the search has come to.
 func (f *finder) conclude(err error) {
 	d := f.found
@@ -146,6 +149,8 @@ func (f *finder) conclude(err error) {
 	}
 	d.Text = strings.Join(parts, " ")
 	switch {
+	case d.Stop == StopReconnects && len(bad) >= many:
+		d.Next = "So many messages fail that a file they share may be damaged. Run dovemend check: it looks at the mailbox's files. " + next
 	case next != "":
 		d.Next = next
 	case len(bad) > 0:
