@@ -95,6 +95,20 @@ func (s Seer) Look(ctx context.Context) (*Look, error) {
 	return nil, none
 }
 
+// LookByLogin is [Seer.Look] with the password only, as mail programs look. It does not connect.
+func (s Seer) LookByLogin() (*Look, error) {
+	l, why := s.login()
+	if l == nil || s.IMAP.Off {
+		return nil, &NoLookError{Why: []string{why}}
+	}
+	return l, nil
+}
+
+// LookByLogin is [Seer.LookByLogin] at an account of this host.
+func (s *Session) LookByLogin(a store.Account) (*Look, error) {
+	return Seer{IMAP: s.o.IMAP, Host: s.host, Account: a, Log: s.log}.LookByLogin()
+}
+
 // Look finds a way to look at an account over IMAP.
 func (s *Session) Look(ctx context.Context, a store.Account) (*Look, error) {
 	return Seer{IMAP: s.o.IMAP, Host: s.host, Account: a, Log: s.log}.Look(ctx)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,6 +23,7 @@ type program struct {
 	engine         engine
 	stop           *stopper
 	exit           int
+	pause          time.Duration // between connections over IMAP after a hang-up; 0 the usual one, below 0 none
 }
 
 // setVersion tells package repair, once, which program it is in.
@@ -75,6 +77,7 @@ func (p *program) app() *cli.App {
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
 		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.runs(), p.undo(), p.resume(),
+		p.probe(),
 		p.inspect(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
@@ -127,7 +130,7 @@ func strayArguments(verb string, args []string) error {
 		hint = fmt.Sprintf("dovemend %s --run %s", verb, ui.Quote(args[0]))
 	case verb == "inspect":
 		hint = fmt.Sprintf("dovemend inspect --file %s", ui.Quote(args[0]))
-	case slices.Contains([]string{"repair", "backup", "check", "salvage", "wizard"}, verb):
+	case slices.Contains([]string{"repair", "backup", "check", "salvage", "wizard", "probe"}, verb):
 		hint = fmt.Sprintf("dovemend %s --mailbox %s …", verb, ui.Quote(args[0]))
 	}
 	return &usageError{text: text, hint: hint}

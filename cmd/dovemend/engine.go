@@ -27,6 +27,8 @@ type session interface {
 	NewRun(ctx context.Context, kind string, a store.Account, m []store.Mailbox) (job, error)
 	Processes(ctx context.Context) ([]remote.Process, error)
 	Quiesce(ctx context.Context, o remote.QuiesceOptions) (remote.Quiet, error)
+	Look(ctx context.Context, a store.Account) (*repair.Look, error)
+	LookByLogin(a store.Account) (*repair.Look, error)
 	Close() error
 }
 
@@ -43,6 +45,9 @@ type job interface {
 	Folder() string
 	Snapshot(ctx context.Context) (copied, error)
 	Examine(ctx context.Context) (*repair.Checked, error)
+	Account() store.Account
+	LookHarms(ctx context.Context) ([]repair.LookHarm, error)
+	Suspects(mailbox string) []uint32
 	Accept(losses []plan.Loss, confirm []string)
 	SetAside(aside bool)
 	Offers(ctx context.Context) ([]repair.Offer, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type fake struct {
 	confirm  []string
 	aside    bool
 	exit     int
+	harms    []repair.LookHarm
 }
 
 func newFake() *fake {
@@ -137,6 +139,17 @@ func (s *fakeSession) Quiesce(context.Context, remote.QuiesceOptions) (remote.Qu
 	return remote.Quiet{Stayed: true}, (*fake)(s).do("quiesce")
 }
 
+func (s *fakeSession) Look(ctx context.Context, a store.Account) (*repair.Look, error) {
+	if err := (*fake)(s).do("look"); err != nil {
+		return nil, err
+	}
+	return repair.Seer{IMAP: s.options.IMAP, Account: a, Log: slog.New(slog.DiscardHandler)}.Look(ctx)
+}
+
+func (s *fakeSession) LookByLogin(a store.Account) (*repair.Look, error) {
+	return repair.Seer{IMAP: s.options.IMAP, Account: a, Log: slog.New(slog.DiscardHandler)}.LookByLogin()
+}
+
 func (s *fakeSession) Close() error { return (*fake)(s).do("disconnect") }
 
 type fakeJob fake
@@ -156,6 +169,14 @@ func (j *fakeJob) Examine(context.Context) (*repair.Checked, error) {
 	return &repair.Checked{Mailboxes: []repair.Diagnosis{{Mailbox: j.accounts[0].Mailboxes[0], Messages: 45,
 		Findings: []repair.Finding{{Severity: "broken", File: "mailboxes/INBOX/dbox-Mails/dovecot.index.cache", Offset: -1, Text: "is damaged\x1b[2J", Cure: "drop-cache"}}}}}, (*fake)(j).do("examine")
 }
+
+func (j *fakeJob) Account() store.Account { return j.accounts[0] }
+
+func (j *fakeJob) LookHarms(context.Context) ([]repair.LookHarm, error) {
+	return j.harms, (*fake)(j).do("harms")
+}
+
+func (j *fakeJob) Suspects(string) []uint32 { return nil }
 
 func (j *fakeJob) Offers(context.Context) ([]repair.Offer, error) {
 	return j.offers, (*fake)(j).do("offers")

@@ -37,8 +37,8 @@ func (e quickEngine) Undo(ctx context.Context, o repair.Options, id string, r re
 	return e.realEngine.Undo(ctx, e.hurry(o), id, r)
 }
 
-// quickMain is main with the quick engine: for tests that need a process of its own.
+// quickMain is main with the quick engine, and without pauses between connections over IMAP: for tests that need a process of its own.
 func quickMain() {
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, engine: quickEngine{}}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, engine: quickEngine{}, pause: -1}
 	os.Exit(p.run(os.Args))
 }

@@ -14,7 +14,7 @@ var wrongValues = map[string]string{
 	"imap-user": "", "imap-password-command": "", "imap-ca": "/no/such/file", "preauth": "maybe", "state-dir": "runs",
 	"engine": "rsync", "connections": "0", "compress": "gzip",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
-	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
+	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf", "looks": "bodies", "sample": "0", "poison-state": "/no/such/folder/file",
 }
 
 func TestAWrongValueOfAnyFlagIsAUsageErrorThatNamesIt(t *testing.T) {

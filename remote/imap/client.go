@@ -36,6 +36,7 @@ type Client struct {
 // Notice is something the server said besides its answers, safe to print.
 type Notice struct {
 	Op, Type, Code, Text string
+	Raw                  string // the whole line, without a tag of ours
 }
 
 // do runs one command and turns what went wrong into an [*Error].
@@ -49,8 +50,12 @@ func (c *Client) do(ctx context.Context, op string, budget int64, run func() err
 	c.w.mu.Lock()
 	for _, s := range c.w.scan.notices {
 		if len(c.notes) < maxNotices {
-			c.notes = append(c.notes, Notice{Op: op, Type: s.typ, Code: s.code, Text: s.text})
+			c.notes = append(c.notes, Notice{Op: op, Type: s.typ, Code: s.code, Text: s.text, Raw: s.raw})
 		}
+	}
+	// A command that was done may still have something to say.
+	if t := c.w.scan.tagged; err == nil && (t.code == "EXPUNGEISSUED" || strings.Contains(t.raw, "[THROTTLED]")) && len(c.notes) < maxNotices {
+		c.notes = append(c.notes, Notice{Op: op, Type: t.typ, Code: t.code, Text: t.text, Raw: t.raw})
 	}
 	c.w.mu.Unlock()
 	if err == nil {

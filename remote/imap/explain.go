@@ -37,6 +37,7 @@ const (
 	ClassClosed          Class = "closed-without-a-word"
 	ClassInconsistent    Class = "session-inconsistent"
 	ClassUIDValidity     Class = "uidvalidity-changed"
+	ClassSilentLoss      Class = "silent-loss"
 	ClassConnectionLimit Class = "connection-limit"
 	ClassUnavailable     Class = "temporarily-unavailable"
 	ClassPassword        Class = "password-refused"
@@ -52,6 +53,7 @@ const (
 	ClassPermission      Class = "permission"
 	ClassMissing         Class = "mailbox-missing"
 	ClassExpunged        Class = "already-expunged"
+	ClassExists          Class = "mailbox-exists"
 	ClassMIME            Class = "mime"
 	ClassBye             Class = "goodbye"
 	ClassThrottled       Class = "throttled"
@@ -84,11 +86,12 @@ type Explanation struct {
 	Limit   int    // for ClassConnectionLimit: how many connections are allowed; 0 where it is not told
 }
 
-// rule is one row of the tables: the first whose conditions all hold explains the text.
+// rule is one row of the tables: the first that matches explains the text. Servers send one text with several codes, and
+// proxies drop codes, so where both are given either is enough.
 type rule struct {
 	typ   string         // status the reply must have; "" any
-	code  string         // response codes it may have, separated by "|"; "" any
-	text  *regexp.Regexp // what the text must match; nil any
+	code  string         // response codes that tell it, separated by "|"
+	text  *regexp.Regexp // texts that tell it
 	op    string         // commands it must answer, separated by "|"; "" any
 	class Class
 	whose Whose
@@ -97,7 +100,8 @@ type rule struct {
 }
 
 func (r *rule) matches(op, typ, code, text string) bool {
-	return (r.typ == "" || r.typ == typ) && oneOf(r.code, code) && oneOf(r.op, op) && (r.text == nil || r.text.MatchString(text))
+	told := r.code == "" && r.text == nil || r.code != "" && oneOf(r.code, code) || r.text != nil && r.text.MatchString(text)
+	return told && (r.typ == "" || r.typ == typ) && oneOf(r.op, op)
 }
 
 func oneOf(list, s string) bool {

@@ -48,12 +48,25 @@ const preauth = "* PREAUTH [CAPABILITY IMAP4rev1 SORT UIDPLUS] ready\r\n"
 
 // preauthed gives a client of a pre-authenticated fake.
 func preauthed(t *testing.T, answer func(command string) string) *Client {
+	return preauthedIn(t, 1<<20, answer)
+}
+
+// pieces reads at most so many bytes at a time.
+type pieces struct {
+	net.Conn
+	size int
+}
+
+func (p pieces) Read(b []byte) (int, error) { return p.Conn.Read(b[:min(len(b), p.size)]) }
+
+// preauthedIn reads what the server sends in pieces.
+func preauthedIn(t *testing.T, size int, answer func(command string) string) *Client {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	f := &fake{greeting: preauth, answer: answer}
 	done := make(chan struct{})
 	go func() { defer close(done); f.serve(theirs) }()
-	c, err := Preauth(t.Context(), ours, 2*time.Second)
+	c, err := Preauth(t.Context(), pieces{ours, size}, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,22 @@ func (l *Listing) Resolve(name string) (server string, ok bool) {
 	return plain, false
 }
 
+// Names gives the mailboxes that can be opened, as dovemend names them: with "/" between levels.
+func (l *Listing) Names() []string {
+	var names []string
+	for _, m := range l.Mailboxes {
+		if m.NoSelect {
+			continue
+		}
+		name := m.Name
+		if l.Delimiter != "" {
+			name = strings.ReplaceAll(name, l.Delimiter, "/")
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // Examined is what EXAMINE tells of a mailbox.
 type Examined struct {
 	UIDValidity uint32

@@ -44,6 +44,10 @@ type scanner struct {
 	uid     uint32   // of the last FETCH response
 	want    []string // items every FETCH response of the command must have, "BODY[]"
 	partial bool     // that response lacks one of them, or is not over
+	ask     *asking  // what is to be kept from the library; nil outside of [Client.Ask]
+	passing passing  // whether the library gets the current response
+	held    []byte   // the beginning of a response of which that is not known yet
+	out     []byte   // what the library gets of the piece fed last
 	bye     status
 	notices []status
 	tagged  status
@@ -54,10 +58,25 @@ func (s *scanner) begin(budget int64, want ...string) {
 	s.spent, s.budget, s.want = 0, budget, want
 	s.uid, s.partial = 0, false
 	s.notices, s.tagged = nil, status{}
+	s.ask = nil
+	if s.size > 0 {
+		s.passing = passed // its beginning already has
+	}
 }
 
-// feed follows p, which must be what the server sent next.
-func (s *scanner) feed(p []byte) error {
+// feed follows p, which must be what the server sent next, and gives what of it the library may see.
+func (s *scanner) feed(p []byte) ([]byte, error) {
+	if s.ask == nil {
+		return p, s.follow(p)
+	}
+	s.out = s.out[:0]
+	err := s.follow(p)
+	return s.out, err
+}
+
+// follow follows p.
+func (s *scanner) follow(p []byte) error {
+	filtered := s.ask != nil
 	for len(p) > 0 {
 		if s.literal > 0 {
 			n := min(int64(len(p)), s.literal)
@@ -66,6 +85,9 @@ func (s *scanner) feed(p []byte) error {
 				s.spent += n
 			}
 			s.literal -= n
+			if filtered {
+				s.pass(p[:n], false)
+			}
 			p = p[n:]
 			continue
 		}
@@ -76,10 +98,13 @@ func (s *scanner) feed(p []byte) error {
 		}
 		p = p[len(part):]
 		s.text(part)
+		if filtered {
+			s.pass(part, i >= 0)
+		}
 		if s.size > maxLine && s.size > s.lineLimit() {
 			return &limitError{fmt.Sprintf("a response of more than %d bytes", s.lineLimit())}
 		}
-		if s.depth > maxDepth && !s.isStatus() {
+		if s.depth > maxDepth && !s.isStatus() && s.passing != kept {
 			return &limitError{fmt.Sprintf("lists nested more than %d deep", maxDepth)}
 		}
 		if s.spent > s.budget {
@@ -95,6 +120,9 @@ func (s *scanner) feed(p []byte) error {
 }
 
 func (s *scanner) lineLimit() int64 {
+	if s.passing == kept {
+		return maxKept
+	}
 	if numbersHead.Match(s.head) {
 		return maxNumbers
 	}
@@ -162,18 +190,35 @@ func (s *scanner) lineEnd() error {
 		s.reset()
 		return nil
 	}
+	if s.passing == kept && s.quoted {
+		s.asked(true)
+		s.reset()
+		return nil
+	}
 	if s.quoted {
 		return &limitError{"a quoted string that goes over the end of the line"}
 	}
 	m := literalTail.FindSubmatch(s.tail)
 	if m == nil {
-		s.fetched(true)
+		if s.passing == kept {
+			s.asked(true)
+		} else {
+			s.fetched(true)
+		}
 		s.reset()
 		return nil
 	}
 	n, err := strconv.ParseInt(string(m[1]), 10, 64)
 	if err != nil {
 		return &limitError{"a literal of absurd length"}
+	}
+	if s.passing == kept {
+		if n > maxBody {
+			return &limitError{fmt.Sprintf("a literal of %d bytes, past the limit of %d", n, maxBody)}
+		}
+		s.asked(false)
+		s.body, s.literal, s.tail = true, n, s.tail[:0]
+		return nil
 	}
 	isFetch := fetchHead.Match(s.head)
 	s.body = isFetch && s.depth == 1 && bodyTail.Match(s.tail)
@@ -216,6 +261,7 @@ func (s *scanner) note() {
 	case !ok:
 	case st.tag != "*":
 		s.tagged = st
+		s.ask = nil
 	case st.typ == TypeBye:
 		s.bye = st
 	case st.typ == TypeNo, st.typ == TypeBad, st.code == "ALERT":
@@ -229,4 +275,5 @@ func (s *scanner) reset() {
 	s.size, s.depth = 0, 0
 	s.head, s.tail = s.head[:0], s.tail[:0]
 	s.quoted, s.escaped, s.closed, s.body = false, false, false, false
+	s.passing = undecided
 }

@@ -66,7 +66,7 @@ func (w *wire) pump() {
 // Read gives what the server sent, scanned. A chunk's buffer is filled again only after the next Read has begun, for
 // the pump hands over each before it reads into the other.
 func (w *wire) Read(p []byte) (int, error) {
-	if len(w.rest) == 0 {
+	for len(w.rest) == 0 {
 		select {
 		case <-w.done:
 			return 0, w.reason()
@@ -78,11 +78,13 @@ func (w *wire) Read(p []byte) (int, error) {
 				return 0, io.EOF
 			}
 			w.mu.Lock()
-			err := w.scan.feed(b)
+			asking := w.scan.ask
+			b, err := w.scan.feed(b)
 			if w.timer != nil {
 				w.timer.Reset(w.silence)
 			}
 			w.mu.Unlock()
+			asking.tell()
 			if err != nil {
 				w.abort(err)
 				return 0, err

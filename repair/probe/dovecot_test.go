@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,12 +28,13 @@ const (
 
 // store is a mail root served by the real imap binary, without a daemon.
 type store struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	layout string
+	more   []string // settings for all processes
 }
 
-func newStore(t *testing.T, layout string) *store {
+func newStore(t testing.TB, layout string) *store {
 	t.Helper()
 	if _, err := os.Stat(imapBinary); err != nil {
 		if strings.Contains(os.Getenv("DOVEMEND_TEST_REQUIRE"), "dovecot") {
@@ -66,6 +68,7 @@ type process struct {
 	io.Reader
 	in   io.Closer
 	wait func() error
+	pid  int
 }
 
 func (p *process) Close() error { p.in.Close(); return p.wait() }
@@ -93,7 +96,7 @@ func (s *store) start(more ...string) (*process, *lockedBuffer) {
 	s.t.Helper()
 	args := []string{"-c", "/dev/null"}
 	for _, o := range append([]string{"log_path=/dev/stderr", "first_valid_uid=1", "mail_location=" + s.layout + ":" + s.root,
-		"namespace=inbox", "namespace/inbox/inbox=yes", "namespace/inbox/separator=/"}, more...) {
+		"namespace=inbox", "namespace/inbox/inbox=yes", "namespace/inbox/separator=/"}, slices.Concat(s.more, more)...) {
 		args = append(args, "-o", o)
 	}
 	cmd := exec.Command(imapBinary, args...)
@@ -125,7 +128,7 @@ func (s *store) start(more ...string) (*process, *lockedBuffer) {
 		return cmd.Wait()
 	})
 	s.t.Cleanup(func() { in.Close(); wait() })
-	return &process{Writer: in, Reader: r, in: in, wait: wait}, log
+	return &process{Writer: in, Reader: r, in: in, wait: wait, pid: cmd.Process.Pid}, log
 }
 
 // dialer connects to new processes.

@@ -42,7 +42,8 @@ type Message struct {
 // Reply is one answer or log line, with what it means. Both texts are safe to print.
 type Reply struct {
 	Text  string
-	Count int // how often it came
+	Count int       // how often it came
+	At    time.Time // when it came first, by this machine's clock
 	imap.Explanation
 }
 
@@ -81,5 +82,5 @@ func addReply(list []Reply, text string, x imap.Explanation) []Reply {
 	if len(list) >= maxReplies {
 		return list
 	}
-	return append(list, Reply{Text: text, Count: 1, Explanation: x})
+	return append(list, Reply{Text: text, Count: 1, At: time.Now().UTC(), Explanation: x})
 }
