@@ -29,6 +29,7 @@ type fake struct {
 	accepted []plan.Loss
 	confirm  []string
 	aside    bool
+	back     bool
 	exit     int
 }
 
@@ -166,6 +167,10 @@ func (j *fakeJob) Accept(l []plan.Loss, confirm []string) {
 }
 
 func (j *fakeJob) SetAside(aside bool) { j.aside = aside }
+
+func (j *fakeJob) SetMoveBack(back bool) { j.back = back }
+
+func (j *fakeJob) Evacuated() *repair.Evacuated { return nil }
 
 func (j *fakeJob) Plan(_ context.Context, r plan.Remedy) (*plan.Plan, error) {
 	p := &plan.Plan{Run: j.ID(), Remedy: r, Mailboxes: []string{"INBOX"}, Root: j.accounts[0].Root, Layout: store.MDBox,

@@ -79,7 +79,7 @@ func doRuns(k *call) error {
 			t.Row(l.ID, string(l.Meta.Kind), string(l.Meta.Stage), nameOr(l.Meta.Address, string(l.Meta.MailRoot)),
 				strings.Join(l.Meta.Mailboxes, ", "), nameOr(l.Meta.Remedy, "-"))
 		}
-		if l.Err == nil && l.Meta.Stage == rundir.StageApplying {
+		if l.Err == nil && l.Meta.Stage == rundir.StageApplying && l.Meta.PartOf == "" {
 			midway = append(midway, l)
 		}
 		doc.Runs = append(doc.Runs, d)

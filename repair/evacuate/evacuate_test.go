@@ -100,7 +100,7 @@ func (x *trial) undo(cut int) (*State, error) {
 	}
 	e := x.engine(x.dir+"/undo", s)
 	e.Cut(cutAt(cut))
-	err = e.Undo(x.Context(), x.c.uncleared(s.ClearRun))
+	err = e.Undo(x.Context(), x.c.uncleared(s.clearRun()))
 	return e.State, errors.Join(err, e.Close())
 }
 

@@ -215,8 +215,8 @@ func (e *Engine) empty(ctx context.Context) error {
 			}
 		}
 		e.drop()
-		err := e.Clear(ctx, e.State.Left, e.State.ClearRun, func(run string) error {
-			if run == e.State.ClearRun {
+		err := e.Clear(ctx, e.State.Left, e.State.clearRun(), func(run string) error {
+			if run == e.State.clearRun() {
 				return nil
 			}
 			return e.note(line{Kind: kindClear, Run: run})

@@ -102,7 +102,7 @@ type State struct {
 	Messages   []*Message
 	Open       *Batch
 	Empty      bool
-	ClearRun   string
+	ClearRuns  []string // the last one is the one that did it
 	Fresh      bool
 	Uncleared  bool // of an undo: what the clearing took is back
 	Deleting   bool
@@ -119,6 +119,14 @@ func NewState() *State {
 
 // Changed reports whether anything in the account may have been changed.
 func (s *State) Changed() bool { return s.Backup != "" }
+
+// clearRun is the last run that was to clear the mailbox; "" where there is none.
+func (s *State) clearRun() string {
+	if len(s.ClearRuns) == 0 {
+		return ""
+	}
+	return s.ClearRuns[len(s.ClearRuns)-1]
+}
 
 // Counts tells how many messages are in the backup mailbox, back in the mailbox, and in neither.
 func (s *State) Counts() (backup, source, gone int) {
@@ -188,7 +196,7 @@ func (s *State) take(l line) error {
 	case kindEmpty:
 		s.Empty = true
 	case kindClear:
-		s.ClearRun = l.Run
+		s.ClearRuns = append(s.ClearRuns, l.Run)
 	case kindFresh:
 		s.Fresh, s.Validity, s.Next = true, l.Validity, 0
 		clear(s.source)

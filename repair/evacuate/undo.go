@@ -25,6 +25,11 @@ type Uncleared struct {
 func (e *Engine) Undo(ctx context.Context, u Uncleared) error {
 	s := e.State
 	s.Ended = false
+	if e.Begin != nil {
+		if err := e.Begin(); err != nil {
+			return err
+		}
+	}
 	if err := e.settle(ctx, nil); err != nil {
 		return err
 	}
@@ -138,4 +143,29 @@ func (e *Engine) unmake(ctx context.Context) error {
 
 func listed(l *imap.Listing, name string) bool {
 	return slices.ContainsFunc(l.Mailboxes, func(m imap.Mailbox) bool { return m.Name == name && !m.NoSelect })
+}
+
+// Missing gives the messages that should be in the mailbox, by what the state tells, and are not, or lack a flag. It opens none.
+func Missing(ctx context.Context, c Conn, s *State) (uids []uint32, err error) {
+	if _, err := c.Examine(ctx, s.Source); err != nil {
+		return nil, err
+	}
+	now := map[uint32][]string{}
+	err = c.FetchFlags(ctx, 1, func(m imap.Message) error {
+		now[m.UID] = append(append([]string{}, m.Flags...), m.Keywords...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range s.Messages {
+		if m.InBackup || m.Missing {
+			continue
+		}
+		is, there := now[m.UID]
+		if !there || slices.ContainsFunc(m.Flags, func(f string) bool { return !slices.Contains(is, f) }) {
+			uids = append(uids, m.UID)
+		}
+	}
+	return uids, nil
 }
