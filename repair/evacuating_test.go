@@ -3,7 +3,6 @@
 package repair
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
