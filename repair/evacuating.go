@@ -133,7 +133,13 @@ func (r *Run) engage(ctx context.Context, do func(*evacuate.Engine) error) error
 	}
 	defer look.Close()
 	mv := r.plan.Moves
-	e := &evacuate.Engine{Report: r.s.rep, State: r.evac, Quiet: r.hush, Find: r.finder(look),
+	e := &evacuate.Engine{Report: r.s.rep, State: r.evac, Find: r.finder(look),
+		Quiet: func(ctx context.Context) error {
+			if err := look.Close(); err != nil { // its process would be ended with the others
+				return err
+			}
+			return r.hush(ctx)
+		},
 		Dial: func(ctx context.Context) (evacuate.Conn, error) {
 			c, err := look.Dial(ctx)
 			if err != nil {
@@ -147,7 +153,7 @@ func (r *Run) engage(ctx context.Context, do func(*evacuate.Engine) error) error
 			}
 			return r.stage(rundir.StageApplying)
 		},
-		Options: evacuate.Options{Mailbox: mv.Mailbox, Backup: mv.Backup, Back: mv.Back, Clear: r.clearEmptied, Agree: r.agree}}
+		Options: evacuate.Options{Batch: r.s.o.batch, Mailbox: mv.Mailbox, Backup: mv.Backup, Back: mv.Back, Clear: r.clearEmptied, Agree: r.agree}}
 	if err := e.Open(r.dir.Root()); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type evacuation struct {
 	back    bool
 	said    *said
 	cut     func(int) error
+	batch   int
 	find    evacuate.Finder
 }
 
@@ -44,7 +45,7 @@ func (x *evacuation) options() Options {
 	return Options{StateDir: x.state, Account: x.Account(), AcceptLoss: plan.Losses(), Confirm: []string{"INBOX"}, MoveBack: x.back,
 		Remote: remote.Config{Target: x.User() + "@" + x.Addr(), Identities: []string{x.Identity()}, KnownHosts: []string{x.KnownHosts()},
 			ConfigFile: "none", NoAgent: true},
-		Quiesce: remote.QuiesceOptions{Settle: 10 * time.Millisecond}, IMAP: IMAPOptions{Preauth: true}, cutMoves: x.cut, finder: x.find}
+		Quiesce: remote.QuiesceOptions{Settle: 10 * time.Millisecond}, IMAP: IMAPOptions{Preauth: true}, cutMoves: x.cut, finder: x.find, batch: x.batch}
 }
 
 // poison damages the messages at some places of INBOX, counted from 0, negative from its end, so that Dovecot fails on them.
@@ -292,5 +293,142 @@ func TestEvacuateRealDovecot(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var errCut = errors.New("cut here")
+
+// TestEvacuateCutOnRealDovecot ends an evacuation after a line of its journal, and finishes it or takes it back: on real Dovecot,
+// with everything that stands between. With DOVEMEND_TEST_FULL=1 after every line, in both ways.
+func TestEvacuateCutOnRealDovecot(t *testing.T) {
+	for i, layout := range []string{"mdbox", "sdbox", "maildir"} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			h := newForecastHost(t, realhost.Options{Layout: layout, RotateLogs: true})
+			for cut, ended := 1, false; !ended; cut++ {
+				for way, then := range []string{"resume", "undo"} {
+					if !everything && (cut != []int{5, 11, 16}[i] || way != i%2) {
+						ended = cut > 16
+						continue
+					}
+					t.Run(fmt.Sprintf("after line %d, %s", cut, then), func(t *testing.T) {
+						x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), back: true, said: &said{}, batch: 20}
+						ended = x.cutAfter(cut, then == "undo")
+					})
+				}
+			}
+		})
+	}
+}
+
+// cutAfter tells whether the evacuation ended before it was cut.
+func (x *evacuation) cutAfter(cut int, undo bool) bool {
+	x.poison(0, -1)
+	x.cut = func(n int) error {
+		if n == cut {
+			return errCut
+		}
+		return nil
+	}
+	r := x.start()
+	err := r.Apply(x.Context())
+	if err == nil {
+		return true
+	}
+	var stopped *StoppedError
+	if !errors.As(err, &stopped) || !errors.Is(err, errCut) {
+		x.Fatalf("%v\n%s", err, strings.Join(x.said.texts, "\n"))
+	}
+	if err := errors.Join(r.End(6, err), r.Close()); err != nil {
+		x.Fatal(err)
+	}
+	if undo {
+		x.undo(r.ID())
+		return false
+	}
+	x.cut = nil
+	again, err := Resume(x.Context(), x.options(), r.ID(), x.said)
+	if err != nil {
+		x.Fatalf("resume: %v\n%s", err, strings.Join(x.said.texts, "\n"))
+	}
+	x.verified(again)
+	if err := errors.Join(again.End(0, nil), again.Close(), again.Session().Close()); err != nil {
+		x.Fatal(err)
+	}
+	x.all(fill.Inbox)
+	return false
+}
+
+// TestMessageThatBreaksItWhenItIsBackStaysInTheBackup: two messages are damaged while they are in the backup mailbox. They are found
+// when they are moved back, go to the backup mailbox again, and are named; all others are back.
+func TestMessageThatBreaksItWhenItIsBackStaysInTheBackup(t *testing.T) {
+	h := newForecastHost(t, realhost.Options{Layout: "sdbox", RotateLogs: true})
+	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), back: true, said: &said{}}
+	x.poison()
+	// The journal's line "fresh" comes when all messages are in the backup mailbox.
+	x.cut = func(int) error {
+		b, err := os.ReadFile(filepath.Join(x.state, "runs", x.newest(), evacuate.JournalFile))
+		if err != nil || len(x.bad) > 0 || !strings.Contains(string(b), `"kind":"fresh"`) {
+			return err
+		}
+		files, err := filepath.Glob(filepath.Join(x.MailRoot(), "mailboxes", "BACKUP*", "dbox-Mails", "u.*"))
+		for _, i := range []int{3, 30} {
+			x.bad[files[i]] = true
+			damageMessage(t, files[i], store.SDBox, 0)
+		}
+		return err
+	}
+	r := x.start()
+	if err := r.Apply(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(x.said.texts, "\n"))
+	}
+	got := r.Evacuated()
+	if got.Moved != 2 || got.Back != len(x.truth)-2 || len(got.Breaking) != 2 || got.Breaking[0].Why == "" {
+		t.Fatalf("%+v", got)
+	}
+	x.verified(r)
+	if n := len(x.read(fill.Inbox)[fill.Inbox]); n != len(x.truth)-2 {
+		t.Errorf("%d messages are back, not %d", n, len(x.truth)-2)
+	}
+	if err := errors.Join(r.End(0, nil), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newest is the newest run that has a journal of an evacuation.
+func (x *evacuation) newest() string {
+	all, err := filepath.Glob(filepath.Join(x.state, "runs", "*", evacuate.JournalFile))
+	if err != nil || len(all) == 0 {
+		x.Fatalf("no journal: %v", err)
+	}
+	return filepath.Base(filepath.Dir(all[len(all)-1]))
+}
+
+// TestEvacuateAsksForRebuildFirst: where the first look would cost something, nothing is looked at.
+func TestEvacuateAsksForRebuildFirst(t *testing.T) {
+	h := newForecastHost(t, realhost.Options{Layout: "sdbox", RotateLogs: true})
+	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), said: &said{}}
+	x.poison()
+	if err := os.Remove(filepath.Join(x.MailRoot(), "mailboxes/INBOX/dbox-Mails/dovecot.index")); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, x.MailRoot())
+	r := x.begin(t, false)
+	p, err := r.Plan(t.Context(), plan.Evacuate)
+	var first *plan.RebuildFirstError
+	if p != nil || !errors.As(err, &first) || !strings.Contains(err.Error(), "rebuild") {
+		t.Fatalf("%v, %v", p, err)
+	}
+	offers, err := r.Offers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range offers {
+		if o.Remedy == plan.Evacuate && o.Refused == "" || o.Recommended && o.Remedy != plan.Rebuild {
+			t.Errorf("offered: %+v", o)
+		}
+	}
+	if tree(t, x.MailRoot()) != before {
+		t.Error("the account was changed")
 	}
 }

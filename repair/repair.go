@@ -34,6 +34,7 @@ type Options struct {
 	Log     *slog.Logger // to the run's log.txt besides; may be nil
 
 	cutMoves func(lines int) error // for tests: see [evacuate.Engine.Cut]
+	batch    int                   // for tests: messages per move
 	finder   evacuate.Finder       // for tests: instead of asking Dovecot
 }
 

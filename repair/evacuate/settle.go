@@ -13,6 +13,15 @@ import (
 // settle finds out what became of the open batch, by what is in both mailboxes, and finishes what was half done: messages
 // that have a copy in the other mailbox, proven by its text, are taken out of the one they came from.
 func (e *Engine) settle(ctx context.Context, why error) error {
+	for try := 1; ; try++ {
+		err := e.settleOnce(ctx, why)
+		if !imap.Ended(err) || try > mostLost {
+			return err
+		}
+	}
+}
+
+func (e *Engine) settleOnce(ctx context.Context, why error) error {
 	b := e.State.Open
 	if b == nil {
 		return nil
