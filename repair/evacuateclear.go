@@ -25,6 +25,20 @@ func (r *Run) clearEmptied(ctx context.Context, left []evacuate.Left, id string,
 			return err
 		}
 	}
+	for try := 1; ; try++ {
+		err := r.clearPart(ctx, left, begun)
+		if !errors.Is(err, apply.ErrChanged) || try >= clearings || ctx.Err() != nil {
+			return err
+		}
+		r.s.rep.Info("a mail program woke Dovecot up while the mailbox was cleared; the rest is planned anew. Close that program if you can")
+	}
+}
+
+// clearings is how often what is left of a clearing is planned anew, because something changed in the middle of it.
+const clearings = 6
+
+// clearPart is one run that clears.
+func (r *Run) clearPart(ctx context.Context, left []evacuate.Left, begun func(run string) error) error {
 	m := r.s.meta(rundir.KindRepair, r.account, r.boxes)
 	m.Remedy, m.PartOf = string(plan.Clear), r.ID()
 	s := *r.s

@@ -29,7 +29,7 @@ func (r *Run) Evacuated() *Evacuated {
 	if r.evac == nil {
 		return nil
 	}
-	x := &Evacuated{Backup: r.evac.Backup, Left: r.evac.Left, Breaking: r.evac.Bad}
+	x := &Evacuated{Backup: r.evac.Backup, Left: slices.Concat(r.evac.Earlier, r.evac.Left), Breaking: r.evac.Bad}
 	x.Moved, x.Back, x.Taken = r.evac.Counts()
 	if r.evac.BackupGone {
 		x.Backup = ""
@@ -133,7 +133,7 @@ func (r *Run) judgeMoves(got *probe.Reading, backup bool) BoxVerdict {
 			b.Notes = append(b.Notes, fmt.Sprintf("UID %d stays here, because it broke %s when it was moved back: %s", l.UID, remote.Safe(r.plan.Moves.Mailbox), l.Why))
 		}
 	} else {
-		for _, l := range r.evac.Left {
+		for _, l := range slices.Concat(r.evac.Earlier, r.evac.Left) {
 			b.Notes = append(b.Notes, fmt.Sprintf("UID %d, as it was called before, was taken out: %s", l.UID, l.Why))
 		}
 		if _, _, gone := r.evac.Counts(); gone > 0 {

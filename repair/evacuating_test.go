@@ -3,19 +3,25 @@
 package repair
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
+	"dovemend/remote/remotetest"
 	"dovemend/remote/remotetest/fill"
 	"dovemend/remote/remotetest/realhost"
 	"dovemend/repair/evacuate"
@@ -34,6 +40,8 @@ type evacuation struct {
 	state   string
 	bad     map[string]bool // by text: messages that were damaged
 	badUIDs []uint32
+	more    int  // messages that came meanwhile
+	filter  bool // a filter marks messages meanwhile
 	back    bool
 	said    *said
 	cut     func(int) error
@@ -215,7 +223,7 @@ func (x *evacuation) all(where string) {
 	names := append([]string{fill.Inbox}, x.backups()...)
 	rest := slices.Sorted(maps.Keys(x.rest.Mailboxes))
 	read := x.read(append(names, rest...)...)
-	seen := map[string]string{}
+	seen, came := map[string]string{}, 0
 	for _, name := range names {
 		for _, m := range read[name] {
 			if other, twice := seen[m.BodySHA256]; twice {
@@ -223,6 +231,13 @@ func (x *evacuation) all(where string) {
 			}
 			seen[m.BodySHA256] = name
 			was, known := x.truth[m.BodySHA256]
+			if x.filter {
+				m.Keywords = slices.DeleteFunc(m.Keywords, func(k string) bool { return k == "Filtered" })
+			}
+			if !known && came < x.more {
+				came++
+				continue
+			}
 			if !known {
 				x.Errorf("UID %d of %s is no message that was there", m.UID, name)
 				continue
@@ -231,6 +246,9 @@ func (x *evacuation) all(where string) {
 				x.Errorf("UID %d had %v %v %v and has %v %v %v", was.UID, was.Flags, was.Keywords, was.Date, m.Flags, m.Keywords, m.InternalDate)
 			}
 		}
+	}
+	if came != x.more {
+		x.Errorf("%d of the %d messages that came meanwhile are there", came, x.more)
 	}
 	for sum, m := range x.truth {
 		if name := seen[sum]; x.bad[sum] == (name != "") || name != "" && name != where {
@@ -431,4 +449,82 @@ func TestEvacuateAsksForRebuildFirst(t *testing.T) {
 	if tree(t, x.MailRoot()) != before {
 		t.Error("the account was changed")
 	}
+}
+
+// TestEvacuateWhileProgramsAreAtWork: a filter and a mail program connect again and again, and new mail comes, while messages are
+// moved out, the mailbox is cleared, and they are moved back: nothing is lost, and nothing is there twice.
+func TestEvacuateWhileProgramsAreAtWork(t *testing.T) {
+	remotetest.Programs(t, "mbsync", "imapfilter")
+	h := newForecastHost(t, realhost.Options{Layout: "mdbox", RotateLogs: true})
+	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), back: true, said: &said{}, batch: 8, filter: true}
+	x.poison()
+	mbsync := strings.Replace(h.mbsyncText(t, t.TempDir()), "Expunge Both", "Expunge None", 1)
+	peers := map[string]string{"mbsync": mbsync, "imapfilter": h.filterText(t)}
+	ctx, stop := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	runs := map[string]*atomic.Int32{}
+	for program, config := range peers {
+		name := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(name, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		home := t.TempDir()
+		count := new(atomic.Int32)
+		runs[program] = count
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				args := []string{"-c", name}
+				if program == "mbsync" {
+					args = append(args, "-a")
+				}
+				cmd := exec.CommandContext(ctx, program, args...)
+				cmd.Env = append(os.Environ(), "HOME="+home, "LC_ALL=C")
+				if cmd.Run() == nil { // it fails when its session is ended
+					count.Add(1)
+				}
+			}
+		})
+	}
+	defer wait.Wait()
+	defer stop()
+	x.cut = func(n int) error {
+		if n == 5 || n == 9 {
+			x.Doveadm(t, "copy", "-u", x.Account(), "INBOX", "mailbox", "Sent", "uid", fmt.Sprint(n))
+			x.more++
+		}
+		return nil
+	}
+	r := x.start()
+	if err := r.Apply(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(x.said.texts, "\n"))
+	}
+	stop()
+	wait.Wait()
+	x.verified(r)
+	x.all(fill.Inbox)
+	if err := errors.Join(r.End(0, nil), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	x.undo(r.ID())
+	for program, n := range runs {
+		t.Logf("%s came to its end %d times meanwhile", program, n.Load())
+		if program == "imapfilter" && n.Load() == 0 {
+			t.Error("the filter never did anything")
+		}
+	}
+}
+
+// filterText is a filter that marks what was read.
+func (h *forecastHost) filterText(t *testing.T) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(h.IMAP())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`options.timeout = 30
+options.starttls = false
+account = IMAP { server = %q, port = %s, username = %q, password = %q }
+seen = account['INBOX']:is_seen()
+seen:add_flags({ 'Filtered' })
+`, host, port, h.Account(), h.Password())
 }

@@ -276,6 +276,36 @@ func TestNewMailMeanwhileIsMovedAndNotCleared(t *testing.T) {
 	}
 }
 
+// TestClearingThatIsDisturbedGoesOn: Dovecot wakes up in the middle of it, makes the mailbox anew, and brings back what was left
+// in it under new UIDs, with new mail.
+func TestClearingThatIsDisturbedGoesOn(t *testing.T) {
+	x := newTrial(t, 6, 2)
+	want := x.without(x.s.everywhere())
+	e := x.engine(x.dir+"/run", nil)
+	turn, times := x.c.clear, 0
+	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+		if times++; times == 1 {
+			if err := begun("disturbed"); err != nil {
+				return err
+			}
+			x.s.create("INBOX")
+			x.s.deliver("INBOX", "message 02")
+			x.s.deliver("INBOX", "new")
+			return ErrNewMail
+		}
+		return turn(ctx, left, "", begun)
+	}
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, "new []")
+	slices.Sort(want)
+	x.want("after", x.s.everywhere(), want)
+	if s := e.State; len(s.Earlier) != 1 || s.Earlier[0].UID != 2 || len(s.Left) != 1 || s.Left[0].UID != 1 || len(s.ClearRuns) != 2 || times != 2 {
+		t.Errorf("%+v, %d times", s, times)
+	}
+}
+
 func TestNames(t *testing.T) {
 	at := func(names ...string) *imap.Listing {
 		l := &imap.Listing{Delimiter: "."}

@@ -265,6 +265,17 @@ func (e *Engine) moveOut(ctx context.Context) error {
 			return err
 		}
 		e.selected = "" // to see what has come
+		if len(s.ClearRuns) > 0 {
+			x, err := e.look(ctx, s.Source, 0)
+			if err != nil {
+				return err
+			}
+			if x.UIDValidity != s.Validity {
+				if err := e.note(line{Kind: kindAnew, Validity: x.UIDValidity}); err != nil {
+					return err
+				}
+			}
+		}
 		if err := e.open(ctx, s.Source, s.Validity); err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ const (
 	kindMoved  = "moved"     // what became of the batch, message by message
 	kindEmpty  = "empty"     // all that can be moved is
 	kindClear  = "clear"     // the run Run is about to clear the mailbox
+	kindAnew   = "anew"      // the clearing was disturbed, and Dovecot has made the mailbox anew: its UIDs name other messages
 	kindFresh  = "fresh"     // it is cleared, and Dovecot answers for the new one
 	kindPutOff = "bad"       // of an evacuation's way back: messages that broke the mailbox, by their UIDs in the backup mailbox
 	kindUncl   = "uncleared" // of an undo: what the clearing took away is back
@@ -95,6 +96,7 @@ type State struct {
 	Total      int    // messages when it began
 	Next       uint32 // messages below it have been looked at
 	Left       []Left // by their UIDs in the mailbox before it is cleared
+	Earlier    []Left // by UIDs it had before its clearing was disturbed
 	Bad        []Left // by their UIDs in the backup mailbox: they broke the mailbox when they were moved back
 	Backup     string // "" before it is about to be made
 	Made       bool   // the backup mailbox is there
@@ -197,6 +199,11 @@ func (s *State) take(l line) error {
 		s.Empty = true
 	case kindClear:
 		s.ClearRuns = append(s.ClearRuns, l.Run)
+	case kindAnew:
+		s.Earlier = append(s.Earlier, s.Left...)
+		s.Validity, s.Next, s.Left, s.Empty = l.Validity, 0, nil, false
+		clear(s.source)
+		s.lost(false)
 	case kindFresh:
 		s.Fresh, s.Validity, s.Next = true, l.Validity, 0
 		clear(s.source)
