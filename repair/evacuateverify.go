@@ -34,6 +34,9 @@ func (r *Run) Evacuated() *Evacuated {
 	if r.evac.BackupGone {
 		x.Backup = ""
 	}
+	if r.plan.Remedy == plan.Undo { // they are in the mailbox again
+		x.Left = nil
+	}
 	return x
 }
 

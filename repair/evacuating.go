@@ -39,6 +39,12 @@ func (r *Run) moves() (*plan.Moves, error) {
 			return nil, &plan.RebuildFirstError{Mailbox: name, Why: f.Text + "; " + f.Effect}
 		}
 	}
+	// What clears the emptied folder is planned when it is empty; that it could not be done is to be known before.
+	if _, err := plan.Build(plan.Input{Run: r.ID(), Account: r.account, Mailboxes: r.boxes, Remedy: plan.Clear, Aside: r.s.o.Aside,
+		Policy: plan.Policy{Accept: plan.Losses(), Confirm: []string{name}}, Entries: r.snap.Manifest().Entries, Facts: []plan.Facts{facts(rep)},
+		Manifest: r.snap.Digest()}); err != nil {
+		return nil, fmt.Errorf("the folder could not be cleared afterwards: %w", err)
+	}
 	mv := &plan.Moves{Mailbox: name, Back: r.s.o.MoveBack, Accept: r.s.o.AcceptLoss}
 	for _, l := range unreadable(rep.State, true) {
 		mv.Unreadable = append(mv.Unreadable, l.UID)

@@ -528,3 +528,72 @@ seen = account['INBOX']:is_seen()
 seen:add_flags({ 'Filtered' })
 `, host, port, h.Account(), h.Password())
 }
+
+// TestEvacuateAnotherMailboxByPassword: a mailbox whose name is not ASCII and has levels, over TLS with a password, at a host that
+// gives no shell: its processes cannot be ended, nor its own imap program be started.
+func TestEvacuateAnotherMailboxByPassword(t *testing.T) {
+	h := newForecastHost(t, realhost.Options{Layout: "maildir", RotateLogs: true, SFTPOnly: true})
+	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), said: &said{}}
+	o := x.options()
+	o.Mailboxes, o.Confirm, o.IMAP = []string{fill.Umlauts}, []string{fill.Umlauts}, IMAPOptions{Addr: h.IMAPS(), TLS: imap.TLS, CAFile: h.CA(), Password: func() (string, error) { return h.Password(), nil }}
+	s, err := Connect(t.Context(), o, x.said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	a, m, err := s.Choose(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.NewRun(t.Context(), "repair", a, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Plan(t.Context(), plan.Evacuate); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := r.Verify(t.Context()); err != nil || !v.OK || v.IMAP != imap.TLS {
+		t.Errorf("%+v, %v", v, err)
+	}
+	backup := r.Evacuated().Backup
+	if !strings.HasSuffix(backup, "-Entwürfe-Größe") || strings.ContainsAny(backup, "./") {
+		t.Errorf("the backup mailbox is %q", backup)
+	}
+	got, was := x.read(fill.Umlauts, backup), h.Truth.Mailboxes[fill.Umlauts].Messages
+	if len(got[fill.Umlauts]) != 0 || len(got[backup]) != len(was) {
+		t.Errorf("%d messages left, %d in %s of %d", len(got[fill.Umlauts]), len(got[backup]), backup, len(was))
+	}
+	if err := errors.Join(r.End(0, nil), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	u, err := UndoRun(t.Context(), o, r.ID(), x.said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Session().Close()
+	defer u.Close()
+	if v, err := u.Verify(t.Context()); err != nil || !v.OK {
+		t.Errorf("%+v, %v", v, err)
+	}
+	sums := func(list []probe.Message) (all []string) {
+		for _, m := range list {
+			all = append(all, m.BodySHA256)
+		}
+		slices.Sort(all)
+		return all
+	}
+	var want []string
+	for _, m := range was {
+		want = append(want, hex.EncodeToString(m.Sum[:]))
+	}
+	slices.Sort(want)
+	if back := sums(x.read(fill.Umlauts)[fill.Umlauts]); !slices.Equal(back, want) {
+		t.Errorf("%d messages are back of %d", len(back), len(want))
+	}
+}

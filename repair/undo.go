@@ -226,6 +226,10 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 		}
 		if attempt == 1 {
 			for _, note := range p.Notes {
+				if r.dir.Meta().PartOf != "" { // what it tells of was moved out of the way before
+					r.log.Info(note)
+					continue
+				}
 				r.s.rep.Warn(note)
 			}
 		}

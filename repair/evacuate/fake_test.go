@@ -35,7 +35,6 @@ type fake struct {
 	unmoved  map[string]bool // by text: the server refuses to move it
 	validity uint32
 	commands int
-	changes  int
 	fail     func(s *fake, n int, op string) fault
 }
 

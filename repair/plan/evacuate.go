@@ -63,7 +63,7 @@ func (mv *Moves) lines(undo bool) []string {
 	l := []string{fmt.Sprintf("make the mailbox %s, over IMAP", safe(mv.Backup)),
 		fmt.Sprintf("move %s there from %s, with flags, keywords and dates", count(mv.Messages, "message"), safe(mv.Mailbox))}
 	if n := len(mv.Unreadable); n > 0 {
-		l = append(l, fmt.Sprintf("write %s that cannot be read to this computer, as far as they can be read", count(n, "message")))
+		l = append(l, fmt.Sprintf("write what can be read of %s on which Dovecot fails to this computer", count(n, "message")))
 	}
 	l = append(l, fmt.Sprintf("clear %s, in a run of its own, and see Dovecot make it anew", safe(mv.Mailbox)))
 	if mv.Back {
