@@ -125,6 +125,8 @@ func (r *Run) judgeMoves(got *probe.Reading, backup bool) BoxVerdict {
 	for _, d := range probe.Compare(want, *got) {
 		switch {
 		case d.Kind == probe.Extra: // somebody's own
+		case (d.Kind == probe.Flags || d.Kind == probe.Keywords) && keeps(want.Messages, got.Messages, d.UID):
+			b.Notes = append(b.Notes, d.Text+": somebody has marked it since")
 		case d.Kind == probe.Unreadable && bad(d.UID):
 			b.Notes = append(b.Notes, d.Text+", as it was found")
 		default:
@@ -173,4 +175,19 @@ func (r *Run) flagsOnly(ctx context.Context, l *Look) (BoxVerdict, error) {
 	b.Notes = append(b.Notes, "it was not read any further: a look could change what was just brought back")
 	b.OK = len(b.Problems) == 0
 	return b, nil
+}
+
+// keeps reports whether a message still has all flags and keywords that it had.
+func keeps(want []probe.Want, got []probe.Message, uid uint32) bool {
+	i := slices.IndexFunc(want, func(w probe.Want) bool { return w.UID == uid })
+	j := slices.IndexFunc(got, func(m probe.Message) bool { return m.UID == uid })
+	if i < 0 || j < 0 {
+		return false
+	}
+	lacks := func(had, has []string) bool {
+		return slices.ContainsFunc(had, func(f string) bool {
+			return !slices.ContainsFunc(has, func(g string) bool { return strings.EqualFold(f, g) })
+		})
+	}
+	return !lacks(want[i].Flags, got[j].Flags) && !lacks(want[i].Keywords, got[j].Keywords)
 }

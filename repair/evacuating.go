@@ -209,7 +209,15 @@ func (r *Run) resumeMoves(ctx context.Context) error {
 	if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
 		return err
 	}
-	return r.engage(ctx, func(e *evacuate.Engine) error { return e.Run(ctx) })
+	return r.engage(ctx, func(e *evacuate.Engine) error {
+		if !e.State.Begun { // it was killed before it had changed anything
+			if err := r.examine(ctx); err != nil {
+				return err
+			}
+			e.Known = known(r.reports[0].State)
+		}
+		return e.Run(ctx)
+	})
 }
 
 // readMoves reads how far the evacuation of the run has come, and of an undo, of the run that it takes back too.

@@ -12,7 +12,7 @@ import (
 )
 
 // hopeless is how many moves may fail one after another before the server, and no message, is at fault.
-const hopeless = 24
+const hopeless = 60
 
 // mostLost is how many connections may be lost one after another while nothing was asked that concerns a message.
 const mostLost = 3
@@ -109,7 +109,7 @@ func (e *Engine) batch(ctx context.Context, back bool, uids []uint32) (went int,
 	if err := e.note(line{Kind: kindMove, Back: back, To: next.UIDNext, Items: items}); err != nil {
 		return 0, nil, err
 	}
-	why = e.act(ctx, w)
+	why = e.act(context.WithoutCancel(ctx), w) // what is begun is ended, and its outcome written
 	if err := ctx.Err(); err != nil || errors.Is(why, errStop) {
 		return 0, nil, cmp.Or(err, why)
 	}
