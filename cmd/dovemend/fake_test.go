@@ -175,6 +175,9 @@ func (j *fakeJob) Evacuated() *repair.Evacuated { return nil }
 func (j *fakeJob) Plan(_ context.Context, r plan.Remedy) (*plan.Plan, error) {
 	p := &plan.Plan{Run: j.ID(), Remedy: r, Mailboxes: []string{"INBOX"}, Root: j.accounts[0].Root, Layout: store.MDBox,
 		Steps: []plan.Step{{Seq: 1, Op: plan.OpRemove, Path: "mailboxes/INBOX/dbox-Mails/dovecot.index.cache", Why: "it is damaged"}}}
+	if r == plan.Evacuate {
+		p.Steps, p.Moves = nil, &plan.Moves{Mailbox: "INBOX", Backup: "BACKUP20260131", Messages: 45, Back: j.back}
+	}
 	return p, (*fake)(j).do("plan:" + string(r))
 }
 
