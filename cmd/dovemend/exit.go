@@ -201,6 +201,10 @@ func localFull(err error) bool {
 func afterStop(e *repair.StoppedError) string {
 	resume, undo := ui.Command("dovemend", "resume", "--run", e.Run), ui.Command("dovemend", "undo", "--run", cmp.Or(e.Of, e.Run))
 	switch {
+	case e.Moves && errors.Is(e.Err, evacuate.ErrFull):
+		return "make room in the account (empty a trash, or ask for more), then: " + resume + "; every message is in one of the two mailboxes meanwhile"
+	case e.Moves && (errors.Is(e.Err, apply.ErrChanged) || errors.Is(e.Err, evacuate.ErrBusy)):
+		return "close the mail programs and filters that use this mailbox, then: " + goOn(e.Run, cmp.Or(e.Of, e.Run), e.Of != "")
 	case errors.Is(e.Err, apply.ErrChanged) && e.Of != "":
 		return "close the mail programs that use this mailbox, then: " + undo + ", which looks at everything anew"
 	case errors.Is(e.Err, apply.ErrChanged) && e.Remedy == plan.Rebuild:

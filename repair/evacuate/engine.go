@@ -75,6 +75,9 @@ var ErrNewMail = errors.New("new mail has come")
 // ErrLooked: the mailbox is not the one that was copied: Dovecot or a client has changed it since.
 var ErrLooked = errors.New("the mailbox is not as it was copied")
 
+// ErrFull: the server has no room for what is to be moved, or the account's quota is used up.
+var ErrFull = errors.New("there is no room")
+
 // ErrBusy: new mail keeps coming while the mailbox is to be cleared.
 var ErrBusy = errors.New("new mail keeps coming")
 

@@ -276,6 +276,24 @@ func TestNewMailMeanwhileIsMovedAndNotCleared(t *testing.T) {
 	}
 }
 
+// TestNoRoomStopsItAndRoomLetsItGoOn: no smaller batch helps where there is no room, and no message is taken for unreadable.
+func TestNoRoomStopsItAndRoomLetsItGoOn(t *testing.T) {
+	x := newTrial(t, 9)
+	want := x.s.everywhere()
+	x.s.room = 4
+	s, err := x.run(0)
+	if !errors.Is(err, ErrFull) || !s.Changed() || len(s.Left) > 0 {
+		t.Fatalf("%v, left %v", err, s.Left)
+	}
+	x.want("stopped", x.s.everywhere(), want)
+	x.s.room = 0
+	x.must(x.run(0))
+	x.want("resumed", x.s.everywhere(), want)
+	if len(x.in("INBOX")) > 0 {
+		t.Errorf("%v", x.in("INBOX"))
+	}
+}
+
 // TestClearingThatIsDisturbedGoesOn: Dovecot wakes up in the middle of it, makes the mailbox anew, and brings back what was left
 // in it under new UIDs, with new mail.
 func TestClearingThatIsDisturbedGoesOn(t *testing.T) {

@@ -30,6 +30,7 @@ type fake struct {
 	boxes    map[string]*box
 	subs     map[string]bool
 	ways     imap.Ways
+	room     int             // how many messages a mailbox may have, 0 for any number
 	silent   bool            // it gives no COPYUID
 	poison   map[string]bool // by text: reading its text ends the connection
 	unmoved  map[string]bool // by text: the server refuses to move it
@@ -260,6 +261,9 @@ func (c *fakeConn) transfer(op string, uids []uint32, to string, remove bool) (i
 			if slices.Contains(uids, m.uid) && c.s.unmoved[m.text] {
 				return &imap.Error{Op: op, Type: imap.TypeNo, Text: "Internal error occurred."}
 			}
+		}
+		if c.s.room > 0 && len(target.mails)+len(uids) > c.s.room {
+			return &imap.Error{Op: op, Type: imap.TypeNo, Code: "OVERQUOTA", Text: "Quota exceeded"}
 		}
 		got.UIDValidity = target.validity
 		for _, m := range from.mails {

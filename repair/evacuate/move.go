@@ -56,7 +56,10 @@ func (e *Engine) move(ctx context.Context, back bool, uids []uint32, size int) (
 			uids, at = uids[n:], min(size, at*2)
 			continue
 		}
-		if e.failures++; e.failures > hopeless || full(why) {
+		if full(why) {
+			return refused, fmt.Errorf("move messages to %s: %w: %w", remote.Safe(e.way(back).to), ErrFull, why)
+		}
+		if e.failures++; e.failures > hopeless {
 			return refused, fmt.Errorf("move messages to %s: %w", remote.Safe(e.way(back).to), why)
 		}
 		still := slices.DeleteFunc(slices.Clone(uids[:n]), func(u uint32) bool { return !e.stay[u] })
