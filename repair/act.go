@@ -24,12 +24,19 @@ type StoppedError struct {
 	Run     string
 	Of      string // where the run is an undo: the run it takes back
 	Remedy  plan.Remedy
-	Outcome apply.Outcome
+	Outcome apply.Outcome // of an evacuation, or of taking one back, it counts messages
+	Moves   bool          // it is one
 	Err     error
 }
 
-func (e *StoppedError) Error() string {
-	return fmt.Sprintf("stopped after %d of %d steps: %v", e.Outcome.Done, e.Outcome.Total, e.Err)
+func (e *StoppedError) Error() string { return fmt.Sprintf("%s: %v", e.Far(), e.Err) }
+
+// Far says how far it had come.
+func (e *StoppedError) Far() string {
+	if e.Moves {
+		return fmt.Sprintf("stopped after %d of %d messages were moved", e.Outcome.Done, e.Outcome.Total)
+	}
+	return fmt.Sprintf("stopped after %d of %d steps", e.Outcome.Done, e.Outcome.Total)
 }
 
 // Unwrap gives the cause.
@@ -48,6 +55,9 @@ var ErrUnchanged = errors.New("nothing was changed")
 func (r *Run) Apply(ctx context.Context) error {
 	if r.plan == nil {
 		return errors.New("apply: no plan was made")
+	}
+	if r.plan.Moves != nil {
+		return r.evacuate(ctx)
 	}
 	for attempt := 1; ; attempt++ {
 		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
@@ -159,7 +169,7 @@ func who(ps []remote.Process) string {
 // freshen compares the host with the copy once more, copies what moved, and makes the plan anew if anything did.
 func (r *Run) freshen(ctx context.Context) error {
 	r.s.rep.Stage("comparing the copy with the host again")
-	changes, err := r.snap.Refresh(ctx, r.source(), r.options(r.plan.Touches()))
+	changes, err := r.snap.Refresh(ctx, r.source(), r.options(r.touches()))
 	if err != nil {
 		return fmt.Errorf("copy what has changed: %w", err)
 	}

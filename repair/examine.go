@@ -42,6 +42,9 @@ func (r *Run) examine(ctx context.Context) error {
 		return err
 	}
 	r.shared = check.Account(fsys, r.acct)
+	if r.guard != nil {
+		return r.guard()
+	}
 	return nil
 }
 
@@ -53,6 +56,7 @@ func facts(rep *check.Report) plan.Facts {
 	f.AfterDropIndex = plan.Afterwards{Messages: max(c.Messages-o.Gone, 0), LosesFlags: o.Flags, LosesKeywords: o.Keywords,
 		LosesUIDs: o.UIDs, Why: o.Why}
 	f.LeftAloneLoses = rep.AsIs.Loses()
+	f.Unreadable = len(unreadable(rep.State, true))
 	return f
 }
 
@@ -67,6 +71,7 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 		{Remedy: plan.DropCache, Does: "removes dovecot.index.cache, which only saves Dovecot work and is filled anew"},
 		{Remedy: plan.Rebuild, Does: "writes the list of messages anew from everything that the files still tell, and mends messages that make Dovecot fail or moves them out of the way"},
 		{Remedy: plan.DropIndex, Does: "removes dovecot.index alone; Dovecot makes it anew from what is left"},
+		{Remedy: plan.Evacuate, Does: "moves the messages over IMAP to a new mailbox, empties this one's own folder, and lets Dovecot start it anew; messages that Dovecot fails on are found and named on the way"},
 		{Remedy: plan.Clear, Does: "empties the mailbox's own folder; Dovecot starts it anew, empty"},
 	}
 	for i := range offers {
@@ -77,7 +82,7 @@ func (r *Run) Offers(ctx context.Context) ([]Offer, error) {
 			return nil, ctx.Err()
 		case p == nil && err != nil:
 			o.Refused = err.Error()
-		case len(p.Steps) == 0:
+		case p.Empty():
 			o.Refused = "there is nothing for it to do"
 		default:
 			o.Costs = p.Costs
@@ -97,6 +102,12 @@ func (r *Run) build(ctx context.Context, remedy plan.Remedy, force bool) (*plan.
 		Entries: r.snap.Manifest().Entries, Manifest: r.snap.Digest()}
 	for _, rep := range r.reports {
 		in.Facts = append(in.Facts, facts(rep))
+	}
+	if remedy == plan.Evacuate {
+		var err error
+		if in.Moves, err = r.moves(); err != nil {
+			return nil, err
+		}
 	}
 	if remedy == plan.Rebuild {
 		var err error
@@ -126,6 +137,9 @@ func (r *Run) Accept(losses []plan.Loss, confirm []string) {
 
 // SetAside says whether things are set aside on the host instead of removed, for the plans that follow.
 func (r *Run) SetAside(aside bool) { r.s.o.Aside = aside }
+
+// SetMoveBack says whether an evacuation moves the messages back at its end, for the plans that follow.
+func (r *Run) SetMoveBack(back bool) { r.s.o.MoveBack = back }
 
 // Plan decides what a remedy would do, and saves it in the run's folder. With plan.Auto it is the one that is recommended. Where it would lose what was not accepted, the
 // plan comes with an error that is plan.ErrWouldLoseData.

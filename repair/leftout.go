@@ -15,6 +15,7 @@ import (
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/rundir"
 	"dovemend/repair/salvage"
+	"dovemend/repair/snapshot"
 )
 
 // Saved is what became of messages that a rebuild takes out of their mailboxes, because Dovecot would fail on them.
@@ -37,15 +38,20 @@ func (r *Run) saveLeftOut(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
+	return r.save(ctx, r.snap, r.acct, r.work.Boxes)
+}
+
+// save writes messages that leave their mailboxes to the run's folder.
+func (r *Run) save(ctx context.Context, from *snapshot.Snapshot, acct *reconstruct.Account, boxes []rebuild.Box) error {
 	r.s.rep.Stage("writing messages that have to leave their mailbox to this computer")
 	root, err := r.dir.SalvagedRoot()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	x := newSalvager(r.snap.FS(), r.acct, true)
+	x := newSalvager(from.FS(), acct, true)
 	defer x.storage.close()
-	sum, err := salvage.Write(ctx, root, x.leftOut(r.work.Boxes), salvage.Options{Format: salvage.EML, Each: x.written, Reporter: warnings{r.s.rep}})
+	sum, err := salvage.Write(ctx, root, x.leftOut(boxes), salvage.Options{Format: salvage.EML, Each: x.written, Reporter: warnings{r.s.rep}})
 	if err != nil {
 		return fmt.Errorf("save messages that have to leave their mailbox: %w", err)
 	}

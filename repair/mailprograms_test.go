@@ -108,12 +108,20 @@ func (h *forecastHost) undeleted(mailbox string) int {
 // mbsyncConfig writes the configuration of an mbsync that keeps a copy of the account.
 func (h *forecastHost) mbsyncConfig(t *testing.T, local string) string {
 	t.Helper()
+	config := filepath.Join(t.TempDir(), "mbsyncrc")
+	if err := os.WriteFile(config, []byte(h.mbsyncText(t, local)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func (h *forecastHost) mbsyncText(t *testing.T, local string) string {
+	t.Helper()
 	host, port, err := net.SplitHostPort(h.IMAP())
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(t.TempDir(), "mbsyncrc")
-	text := fmt.Sprintf(`IMAPAccount far
+	return fmt.Sprintf(`IMAPAccount far
 Host %s
 Port %s
 User %s
@@ -137,10 +145,6 @@ Create Near
 Expunge Both
 SyncState *
 `, host, port, h.Account(), h.Password(), local)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return config
 }
 
 func (h *forecastHost) mbsync(t *testing.T, config string) string {

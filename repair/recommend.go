@@ -64,6 +64,8 @@ func recommend(offers []Offer, reports []*check.Report, shared []check.Finding) 
 			o.Recommended, o.Why = w.rebuilding()
 		case plan.DropIndex:
 			o.Recommended, o.Why = w.dropIndex(len(o.Costs) > 0)
+		case plan.Evacuate:
+			o.Recommended, o.Why = w.evacuate()
 		case plan.Clear:
 			o.Recommended, o.Why = w.clear()
 		}
@@ -116,6 +118,16 @@ func (w whole) dropIndex(costs bool) (bool, string) {
 		return false, "not recommended: no damage was found in it, and removing it costs something"
 	}
 	return false, "if removing the cache does not help, this costs nothing here either"
+}
+
+func (w whole) evacuate() (bool, string) {
+	switch {
+	case w.rebuild:
+		return false, "rebuild costs less: with it UIDs stay, and mail programs download nothing anew"
+	case w.found:
+		return false, "not recommended: it costs every UID, and what was found needs less, or is not mended by it"
+	}
+	return false, "for a mailbox that Dovecot fails in although its files look sound, when removing the cache did not help"
 }
 
 func (w whole) clear() (bool, string) {

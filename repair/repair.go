@@ -8,6 +8,7 @@ import (
 
 	"dovemend/remote"
 	"dovemend/repair/check"
+	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 	"dovemend/repair/store"
 )
@@ -25,11 +26,16 @@ type Options struct {
 	Aside      bool        // set removed things aside on the host
 	Confirm    []string    // mailboxes whose clearing was confirmed by name
 	AcceptLoss []plan.Loss // losses accepted by name
+	MoveBack   bool        // an evacuation moves the messages back at its end
 
 	Verify  string // "auto": hashes where the host can compute them, else listing; "full": read everything again
 	Quiesce remote.QuiesceOptions
 	IMAP    IMAPOptions
 	Log     *slog.Logger // to the run's log.txt besides; may be nil
+
+	cutMoves func(lines int) error // for tests: see [evacuate.Engine.Cut]
+	batch    int                   // for tests: messages per move
+	finder   evacuate.Finder       // for tests: instead of asking Dovecot
 }
 
 // IMAPOptions say how to look at the mailbox over IMAP after the repair.

@@ -12,6 +12,7 @@ import (
 
 	"dovemend/remote"
 	"dovemend/repair/check"
+	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 	"dovemend/repair/rebuild"
 	"dovemend/repair/reconstruct"
@@ -42,7 +43,9 @@ type Run struct {
 	work     *rebuild.Work   // what a rebuild has made, in the run's folder
 	forced   bool            // of all mailboxes, healthy ones too
 	plan     *plan.Plan
-	changed  bool // something on the host may have been changed by this process
+	evac     *evacuate.State
+	guard    func() error // of a part of a run: is asked after each examination
+	changed  bool         // something on the host may have been changed by this process
 	remedy   plan.Remedy
 }
 
@@ -115,6 +118,9 @@ func (r *Run) lock() error {
 	takes := []func() (func() error, error){account(was.Key())}
 	if is.Key() != was.Key() {
 		takes = append(takes, account(is.Key()))
+	}
+	if was.PartOf != "" { // the run it is a part of holds the account's
+		takes = nil
 	}
 	for _, take := range append(takes, r.dir.Lock) {
 		release, err := take()

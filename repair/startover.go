@@ -13,7 +13,7 @@ import (
 	"dovemend/repair/rundir"
 )
 
-// UnfinishedError: an earlier rebuild of one of the mailboxes stopped midway. What the host holds is neither what was there
+// UnfinishedError: an earlier rebuild or evacuation of one of the mailboxes stopped midway. What the host holds is neither what was there
 // nor what is to be, and a new copy of it would know less than the old one does: it is to be resumed or undone first.
 type UnfinishedError struct {
 	Run, Mailbox string
@@ -23,14 +23,14 @@ func (e *UnfinishedError) Error() string {
 	return fmt.Sprintf("run %s stopped midway in %s, and has to be finished or taken back first", e.Run, remote.Safe(e.Mailbox))
 }
 
-// unfinished looks for a rebuild of one of the mailboxes that stopped midway.
+// unfinished looks for a rebuild or an evacuation of one of the mailboxes that stopped midway.
 func (s *Session) unfinished(m rundir.Meta) error {
 	all, err := rundir.List(s.o.StateDir)
 	if err != nil {
 		return err
 	}
 	for _, l := range all {
-		if l.Err != nil || l.Meta.Kind != rundir.KindRepair || l.Meta.Stage != rundir.StageApplying || l.Meta.Remedy != string(plan.Rebuild) || !sameAccount(l.Meta, m) {
+		if l.Err != nil || l.Meta.Kind != rundir.KindRepair || l.Meta.Stage != rundir.StageApplying || l.Meta.Remedy != string(plan.Rebuild) && l.Meta.Remedy != string(plan.Evacuate) || !sameAccount(l.Meta, m) {
 			continue
 		}
 		for _, name := range l.Meta.Mailboxes {

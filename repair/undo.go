@@ -72,7 +72,7 @@ func (r *Run) changedBy(l rundir.Listed) (bool, error) {
 	err = dir.ReadJSON(rundir.PlanFile, &p)
 	replay, journalErr := apply.ReadJournal(dir.Root(), rundir.JournalFile)
 	err = errors.Join(err, journalErr, dir.Close())
-	return len(p.Steps) > 0 && (replay.Plan == "" || replay.Changed()), err
+	return p.Moves != nil || len(p.Steps) > 0 && (replay.Plan == "" || replay.Changed()), err
 }
 
 // sameAccount tells whether two runs worked on one account, also where the host has changed its key between them.
@@ -116,6 +116,9 @@ func (r *Run) resume(ctx context.Context) error {
 	r.remedy = r.plan.Remedy
 	if err := r.open(); err != nil {
 		return err
+	}
+	if r.plan.Moves != nil {
+		return r.resumeMoves(ctx)
 	}
 	if m.Stage != rundir.StageApplied { // else only the look at what came of it is missing
 		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
@@ -165,6 +168,9 @@ func (r *Run) undo(ctx context.Context) (*Run, error) {
 	if err := r.dir.ReadJSON(rundir.PlanFile, original); err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
+	if original.Moves != nil && original.Remedy == plan.Undo {
+		return nil, &NothingError{Run: r.ID(), Why: "an evacuation was taken back by it; where it is wanted after all, it is begun anew by the repair command"}
+	}
 	replay, err := apply.ReadJournal(r.dir.Root(), rundir.JournalFile)
 	if err != nil {
 		return nil, err
@@ -173,7 +179,7 @@ func (r *Run) undo(ctx context.Context) (*Run, error) {
 		return nil, err
 	}
 	m := r.s.meta(rundir.KindUndo, r.account, r.boxes)
-	m.Of, m.Remedy = r.ID(), string(plan.Undo)
+	m.Of, m.Remedy, m.PartOf = r.ID(), string(plan.Undo), r.dir.Meta().PartOf
 	// The account's lock goes from the old run to the new one: the old run's folder is only read from here on.
 	if err := r.unlock(); err != nil {
 		return nil, err
@@ -181,6 +187,9 @@ func (r *Run) undo(ctx context.Context) (*Run, error) {
 	u, err := r.s.begin(m, r.account, r.boxes)
 	if err != nil {
 		return nil, err
+	}
+	if original.Moves != nil {
+		return u, u.moveBack(ctx, r, original)
 	}
 	return u, u.takeBack(ctx, r, original, replay)
 }
@@ -217,6 +226,10 @@ func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, repla
 		}
 		if attempt == 1 {
 			for _, note := range p.Notes {
+				if r.dir.Meta().PartOf != "" { // what it tells of was moved out of the way before
+					r.log.Info(note)
+					continue
+				}
 				r.s.rep.Warn(note)
 			}
 		}

@@ -28,6 +28,9 @@ func (r *Run) Verify(ctx context.Context) (*Verification, error) {
 		return nil, errors.New("verify: no plan was applied")
 	}
 	v := &Verification{OK: true}
+	if r.plan.Moves != nil {
+		return v, r.verifyMoves(ctx, v)
+	}
 	if err := r.verifyFiles(ctx, v); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"dovemend/repair"
+	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 )
 
@@ -14,6 +15,7 @@ type repairDocument struct {
 	Shared       []findingDocument     `json:"shared,omitempty"` // what concerns the account as a whole
 	Plan         *planDocument         `json:"plan,omitempty"`
 	Applied      bool                  `json:"applied"`
+	Evacuated    *evacuatedDocument    `json:"evacuated,omitempty"`
 	Saved        *savedDocument        `json:"saved,omitempty"`
 	Verification *verificationDocument `json:"verification,omitempty"`
 	Undo         string                `json:"undo,omitempty"` // the command that takes it back
@@ -24,6 +26,41 @@ type savedDocument struct {
 	Folder     string `json:"folder"`
 	Messages   int    `json:"messages"`
 	Unreadable int    `json:"unreadable"`
+}
+
+// evacuatedDocument tells what became of the messages of an evacuation, or of taking one back.
+type evacuatedDocument struct {
+	Backup   string         `json:"backup"` // the mailbox that was made; empty where it is gone again
+	Moved    int            `json:"moved"`
+	Back     int            `json:"back"`
+	Taken    int            `json:"taken"`
+	Left     []leftDocument `json:"left"`
+	Breaking []leftDocument `json:"breaking"`
+}
+
+// leftDocument is a message that was not moved, or not moved back.
+type leftDocument struct {
+	UID uint32 `json:"uid"`
+	Why string `json:"why"`
+}
+
+func describeEvacuated(x *repair.Evacuated) *evacuatedDocument {
+	list := func(left []evacuate.Left) []leftDocument {
+		out := []leftDocument{}
+		for _, l := range left {
+			out = append(out, leftDocument{l.UID, l.Why})
+		}
+		return out
+	}
+	return &evacuatedDocument{x.Backup, x.Moved, x.Back, x.Taken, list(x.Left), list(x.Breaking)}
+}
+
+// movesDocument is what an evacuation plans to move.
+type movesDocument struct {
+	Backup     string   `json:"backup"`
+	Messages   int      `json:"messages"`
+	Unreadable []uint32 `json:"unreadable"`
+	Back       bool     `json:"back"`
 }
 
 type findingDocument struct {
@@ -66,6 +103,7 @@ type costDocument struct {
 
 type planDocument struct {
 	Aside bool           `json:"aside"`
+	Moves *movesDocument `json:"moves,omitempty"`
 	Steps []stepDocument `json:"steps"`
 	Costs []costDocument `json:"costs"`
 	Notes []string       `json:"notes,omitempty"`
@@ -115,6 +153,9 @@ func describeFindings(all []repair.Finding) []findingDocument {
 
 func describePlan(p *plan.Plan) *planDocument {
 	d := &planDocument{Aside: p.Aside, Steps: []stepDocument{}, Costs: []costDocument{}, Notes: p.Notes}
+	if m := p.Moves; m != nil {
+		d.Moves = &movesDocument{m.Backup, m.Messages, append([]uint32{}, m.Unreadable...), m.Back}
+	}
 	for _, s := range p.Steps {
 		d.Steps = append(d.Steps, stepDocument{Seq: s.Seq, Op: string(s.Op), Path: string(s.Path), To: string(s.To), Why: s.Why})
 	}

@@ -50,6 +50,8 @@ type job interface {
 	Suspects(mailbox string) []uint32
 	Accept(losses []plan.Loss, confirm []string)
 	SetAside(aside bool)
+	SetMoveBack(back bool)
+	Evacuated() *repair.Evacuated
 	Offers(ctx context.Context) ([]repair.Offer, error)
 	Plan(ctx context.Context, r plan.Remedy) (*plan.Plan, error)
 	Apply(ctx context.Context) error

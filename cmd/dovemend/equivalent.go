@@ -16,6 +16,9 @@ func (w *wizard) equivalent() []string {
 	if w.settings.Aside {
 		args = append(args, "--aside")
 	}
+	if w.settings.MoveBack {
+		args = append(args, "--move-back")
+	}
 	for _, c := range w.settings.Confirm {
 		args = append(args, "--confirm", c)
 	}

@@ -12,8 +12,10 @@ import (
 
 	"dovemend/cmd/internal/ui"
 	"dovemend/remote"
+	"dovemend/remote/imap"
 	"dovemend/repair"
 	"dovemend/repair/apply"
+	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
 	"dovemend/repair/salvage"
@@ -71,6 +73,7 @@ func judge(err error, verb string) verdict {
 	var noRoom *snapshot.NoSpaceError
 	var noCopy *repair.NoCopyError
 	var halfCopy *repair.HalfCopyError
+	var noLook *repair.NoLookError
 	switch {
 	case err == nil:
 		return verdict{code: exitDone}
@@ -146,6 +149,14 @@ func judge(err error, verb string) verdict {
 		return verdict{exitLogin, "compare the fingerprint with your hosting company's, then: dovemend " + verb + " --accept-new-host-key … (a key that changed: ssh-keygen -R HOST first)"}
 	case errors.Is(err, remote.ErrAuth):
 		return verdict{exitLogin, "ssh HOST, to see whether the login itself works; then: dovemend " + verb + " --identity FILE … or --ssh-password-command CMD …"}
+	case errors.Is(err, plan.ErrRebuildFirst):
+		return verdict{exitRefused, "dovemend repair … --remedy rebuild, which mends it without a look over IMAP"}
+	case errors.Is(err, imap.ErrCannotMove):
+		return verdict{exitError, "another --remedy: this server cannot move messages safely"}
+	case errors.Is(err, evacuate.ErrLooked), errors.Is(err, evacuate.ErrBusy):
+		return verdict{exitError, "close the mail programs and filters that use this mailbox, then the same command again: it looks at everything anew"}
+	case errors.As(err, &noLook):
+		return verdict{exitError, "the same command with --imap HOST:PORT, --imap-user USER and --imap-password-command CMD, or from a login that has a shell"}
 	case errors.Is(err, ui.ErrNoTerminal):
 		return verdict{exitUsage, help}
 	case errors.Is(err, plan.ErrNotConfirmed):
@@ -190,6 +201,10 @@ func localFull(err error) bool {
 func afterStop(e *repair.StoppedError) string {
 	resume, undo := ui.Command("dovemend", "resume", "--run", e.Run), ui.Command("dovemend", "undo", "--run", cmp.Or(e.Of, e.Run))
 	switch {
+	case e.Moves && errors.Is(e.Err, evacuate.ErrFull):
+		return "make room in the account (empty a trash, or ask for more), then: " + resume + "; every message is in one of the two mailboxes meanwhile"
+	case e.Moves && (errors.Is(e.Err, apply.ErrChanged) || errors.Is(e.Err, evacuate.ErrBusy)):
+		return "close the mail programs and filters that use this mailbox, then: " + goOn(e.Run, cmp.Or(e.Of, e.Run), e.Of != "")
 	case errors.Is(e.Err, apply.ErrChanged) && e.Of != "":
 		return "close the mail programs that use this mailbox, then: " + undo + ", which looks at everything anew"
 	case errors.Is(e.Err, apply.ErrChanged) && e.Remedy == plan.Rebuild:

@@ -30,6 +30,7 @@ type fake struct {
 	accepted []plan.Loss
 	confirm  []string
 	aside    bool
+	back     bool
 	exit     int
 	harms    []repair.LookHarm
 }
@@ -188,9 +189,16 @@ func (j *fakeJob) Accept(l []plan.Loss, confirm []string) {
 
 func (j *fakeJob) SetAside(aside bool) { j.aside = aside }
 
+func (j *fakeJob) SetMoveBack(back bool) { j.back = back }
+
+func (j *fakeJob) Evacuated() *repair.Evacuated { return nil }
+
 func (j *fakeJob) Plan(_ context.Context, r plan.Remedy) (*plan.Plan, error) {
 	p := &plan.Plan{Run: j.ID(), Remedy: r, Mailboxes: []string{"INBOX"}, Root: j.accounts[0].Root, Layout: store.MDBox,
 		Steps: []plan.Step{{Seq: 1, Op: plan.OpRemove, Path: "mailboxes/INBOX/dbox-Mails/dovecot.index.cache", Why: "it is damaged"}}}
+	if r == plan.Evacuate {
+		p.Steps, p.Moves = nil, &plan.Moves{Mailbox: "INBOX", Backup: "BACKUP20260131", Messages: 45, Back: j.back}
+	}
 	return p, (*fake)(j).do("plan:" + string(r))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"dovemend/cmd/internal/ui"
@@ -51,7 +50,7 @@ func messageOf(err error) string {
 	var unseen *unseenError
 	switch {
 	case errors.As(err, &stopped):
-		return fmt.Sprintf("stopped after %d of %d steps: %s", stopped.Outcome.Done, stopped.Outcome.Total, why)
+		return stopped.Far() + ": " + why
 	case errors.As(err, &unseen):
 		return (&unseenError{run: unseen.run, of: unseen.of, err: errors.New(why)}).Error()
 	case errors.Is(err, repair.ErrUnchanged):

@@ -192,7 +192,7 @@ func validAccount(s string) bool {
 // remedyOptions reads what only a repair has.
 func (k *call) remedyOptions(c *cli.Context) error {
 	o := &k.opts
-	remedies := []string{string(plan.Auto), string(plan.DropCache), string(plan.Rebuild), string(plan.DropIndex), string(plan.Clear)}
+	remedies := []string{string(plan.Auto), string(plan.DropCache), string(plan.Rebuild), string(plan.DropIndex), string(plan.Evacuate), string(plan.Clear)}
 	r := c.String("remedy")
 	if !slices.Contains(remedies, r) {
 		text := fmt.Sprintf("--remedy %q: must be one of %s", r, strings.Join(remedies, ", "))
@@ -200,6 +200,12 @@ func (k *call) remedyOptions(c *cli.Context) error {
 			text = "--remedy is missing: one of " + strings.Join(remedies, ", ")
 		}
 		return &usageError{text: text, hint: "dovemend wizard, which shows what each of them would do and cost"}
+	}
+	if o.MoveBack = c.Bool("move-back"); o.MoveBack && plan.Remedy(r) != plan.Evacuate {
+		return &usageError{text: "--move-back only goes with --remedy evacuate"}
+	}
+	if plan.Remedy(r) == plan.Evacuate && o.IMAP.Off {
+		return &usageError{text: "evacuate works over IMAP, and --imap off switches that off"}
 	}
 	o.Remedy, o.Aside, o.Confirm = plan.Remedy(r), c.Bool("aside"), c.StringSlice("confirm")
 	for _, l := range c.StringSlice("accept-loss") {

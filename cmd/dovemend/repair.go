@@ -26,16 +26,20 @@ func (p *program) repair() *cli.Command {
 			"              are mended, or moved out\n" +
 			"  drop-index  remove dovecot.index; on mdbox and sdbox this may cost flags\n" +
 			"              and UIDs\n" +
+			"  evacuate    move one mailbox's messages over IMAP to a new mailbox\n" +
+			"              BACKUPYYYYMMDD, clear the emptied one, and see it answer; with\n" +
+			"              --move-back move them back, and find the one that breaks it\n" +
 			"  clear       empty one mailbox's own folder; the mail is kept in the run's\n" +
 			"              copy only\n\n" +
 			"Exit codes: 0 repaired and verified; 1 error; 2 usage; 3 planned, not applied; 4 refused by\n" +
 			"the guard or because data would be lost; 5 login or host key; 6 stopped midway; 7 applied,\n" +
 			"but something is missing; 130 interrupted.",
 		Flags: join([]cli.Flag{
-			&cli.StringFlag{Name: "remedy", Usage: "`NAME` auto, drop-cache, rebuild, drop-index or clear (see above)"},
+			&cli.StringFlag{Name: "remedy", Usage: "`NAME` auto, drop-cache, rebuild, drop-index, evacuate or clear (see above)"},
 			ownToggle("apply", "do it; without this only the plan is made and printed"),
 			ownToggle("aside", "set removed things aside on the host, under dovemend-aside/, instead of removing them"),
-			&cli.StringSliceFlag{Name: "confirm", Usage: "`MAILBOX` the mailbox to clear, named again"},
+			ownToggle("move-back", "evacuate: move the messages back at the end, with a look after each batch"),
+			&cli.StringSliceFlag{Name: "confirm", Usage: "`MAILBOX` the mailbox to clear or evacuate, named again"},
 			&cli.StringSliceFlag{Name: "accept-loss", Usage: "`LOSS[,…]` accept these costs: flags, keywords, uids, messages"},
 		}, hostFlags(), accountFlags(), mailboxFlags(), imapFlags(), transferFlags(), outputFlags()),
 		Action: p.verb("repair", doRepair),
@@ -98,6 +102,7 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return err
 	}
 	doc.Applied = true
+	k.tellEvacuated(r, doc)
 	k.tellSaved(r, doc)
 	doc.Undo = ui.Command(k.again("undo", r.ID())...)
 	v, err := r.Verify(k.ctx())
@@ -134,6 +139,39 @@ func (k *call) tellSaved(r job, doc *repairDocument) {
 		ui.Count(s.Messages, "message"), ui.Safe(s.Folder))
 }
 
+// tellEvacuated tells what became of the messages of an evacuation.
+func (k *call) tellEvacuated(r job, doc *repairDocument) {
+	x := r.Evacuated()
+	if x == nil {
+		return
+	}
+	doc.Evacuated = describeEvacuated(x)
+	k.progress.Done()
+	if x.Backup != "" && x.Moved > 0 {
+		k.say("%s in the mailbox %s.", are(x.Moved, "message"), ui.Safe(x.Backup))
+	}
+	if x.Back > 0 {
+		k.say("%s back in the mailbox itself.", are(x.Back, "message"))
+	}
+	for _, l := range x.Breaking {
+		k.say("UID %d of %s stays there, because it breaks the mailbox: %s", l.UID, ui.Safe(x.Backup), ui.Safe(l.Why))
+	}
+	for i, l := range x.Left {
+		if i == 20 {
+			k.say("and %s more.", ui.Count(len(x.Left)-i, "message"))
+			break
+		}
+		k.say("UID %d was not moved: %s", l.UID, ui.Safe(l.Why))
+	}
+}
+
+func are(n int, what string) string {
+	if n == 1 {
+		return ui.Count(n, what) + " is"
+	}
+	return ui.Count(n, what) + " are"
+}
+
 // sayUndo names the command that takes a run back.
 func (k *call) sayUndo(run string) {
 	k.say("To take it back:")
@@ -155,12 +193,16 @@ func (k *call) checkConfirm(boxes []store.Mailbox) error {
 			return &usageError{text: fmt.Sprintf("--confirm %q is not the mailbox to repair", c), hint: "dovemend repair … --mailbox NAME --confirm NAME, with one name"}
 		}
 	}
-	if k.opts.Remedy != plan.Clear || !k.Bool("apply") {
+	if k.opts.Remedy == plan.Evacuate && len(boxes) != 1 {
+		return &usageError{text: "evacuate takes one mailbox at a time", hint: "the same command with one --mailbox"}
+	}
+	does := map[plan.Remedy]string{plan.Clear: "empties", plan.Evacuate: "moves all messages out of and clears"}[k.opts.Remedy]
+	if does == "" || !k.Bool("apply") {
 		return nil
 	}
 	for _, m := range boxes {
 		if !slices.Contains(k.opts.Confirm, m.Name) && !slices.Contains(k.opts.Confirm, m.Storage) {
-			return &usageError{text: fmt.Sprintf("clear empties the mailbox %q; it has to be named again", m.Name),
+			return &usageError{text: fmt.Sprintf("%s %s the mailbox %q; it has to be named again", k.opts.Remedy, does, m.Name),
 				hint: "the same command with " + ui.Command("--confirm", m.Name)}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // canResume is what resume takes by its name: a run that stopped midway, or one that was applied but not looked at to its end.
 func canResume(m rundir.Meta) bool {
-	return m.Stage == rundir.StageApplying || m.Stage == rundir.StageApplied && m.Kind != rundir.KindBackup
+	return m.PartOf == "" && (m.Stage == rundir.StageApplying || m.Stage == rundir.StageApplied && m.Kind != rundir.KindBackup)
 }
 
 func (p *program) resume() *cli.Command {
@@ -27,7 +27,7 @@ func (p *program) resume() *cli.Command {
 		Flags: join([]cli.Flag{runFlag("`ID` of the run to finish, or its beginning (default: the only one that stopped midway)")},
 			hostFlags(), imapFlags(), outputFlags()),
 		Action: p.verb("resume", func(k *call) error {
-			midway := func(m rundir.Meta) bool { return m.Stage == rundir.StageApplying }
+			midway := func(m rundir.Meta) bool { return m.Stage == rundir.StageApplying && m.PartOf == "" }
 			l, err := k.findRun(midway, "no run has stopped midway")
 			if err != nil {
 				return err

@@ -77,9 +77,9 @@ func doRuns(k *call) error {
 		} else {
 			d.Undo, d.Resume = l.Meta.CanUndo(), canResume(l.Meta)
 			t.Row(l.ID, string(l.Meta.Kind), string(l.Meta.Stage), nameOr(l.Meta.Address, string(l.Meta.MailRoot)),
-				strings.Join(l.Meta.Mailboxes, ", "), nameOr(l.Meta.Remedy, "-"))
+				strings.Join(l.Meta.Mailboxes, ", "), remedyOf(l.Meta))
 		}
-		if l.Err == nil && l.Meta.Stage == rundir.StageApplying {
+		if l.Err == nil && l.Meta.Stage == rundir.StageApplying && l.Meta.PartOf == "" {
 			midway = append(midway, l)
 		}
 		doc.Runs = append(doc.Runs, d)
@@ -99,6 +99,14 @@ func doRuns(k *call) error {
 		k.say("Run %s stopped midway: %s", l.ID, goOn(l.ID, back, l.Meta.Kind == rundir.KindUndo))
 	}
 	return nil
+}
+
+// remedyOf is what a run did, and of which run it is a part.
+func remedyOf(m rundir.Meta) string {
+	if m.PartOf != "" {
+		return m.Remedy + ", a part of " + m.PartOf
+	}
+	return nameOr(m.Remedy, "-")
 }
 
 // findRun gives the run that --run names, or, without it, the only one that fits; several are asked about.

@@ -17,7 +17,7 @@ func (p *program) undo() *cli.Command {
 		Name:  "undo",
 		Usage: "take a repair back: every file as it was before",
 		Description: "Puts back from the run's copy, or from where it was set aside, what the run removed or\n" +
-			"moved, with modes and times. What mail programs changed since is not overwritten.\n\n" +
+			"moved, with modes and times; of an evacuation, it moves the messages back over IMAP. What mail programs changed since is not overwritten.\n\n" +
 			"Exit codes: 0 taken back and verified; 1 error; 2 usage; 3 not confirmed; 4 refused by the\n" +
 			"guard; 5 login or host key; 6 stopped midway; 7 something is not as it was; 130 interrupted.",
 		Flags: join([]cli.Flag{runFlag("`ID` of the run to take back, or its beginning (default: the only one that can be)"),
@@ -79,6 +79,7 @@ func (k *call) changeAgain(l rundir.Listed, do func(context.Context, repair.Opti
 		return err
 	}
 	doc.Applied = true
+	k.tellEvacuated(r, doc)
 	k.tellSaved(r, doc)
 	v, err := r.Verify(k.ctx())
 	k.progress.Done()

@@ -37,10 +37,11 @@ type wizard struct {
 
 // decision is what the person chose to do.
 type decision struct {
-	Remedy  plan.Remedy
-	Aside   bool
-	Confirm []string
-	Losses  []plan.Loss
+	Remedy   plan.Remedy
+	Aside    bool
+	MoveBack bool
+	Confirm  []string
+	Losses   []plan.Loss
 }
 
 func doWizard(k *call) error {
@@ -154,7 +155,7 @@ func (w *wizard) treat(r job) error {
 		return nil
 	}
 	p, err := w.plan(r, offer)
-	if err != nil || len(p.Steps) == 0 {
+	if err != nil || p.Empty() {
 		return err
 	}
 	if err := w.confirm(p); err != nil {
@@ -168,13 +169,14 @@ func (w *wizard) treat(r job) error {
 func (w *wizard) plan(r job, offer *repair.Offer) (*plan.Plan, error) {
 	w.settings.Remedy = offer.Remedy
 	w.doc.Remedy = string(offer.Remedy)
-	if offer.Remedy == plan.Clear {
+	if offer.Remedy == plan.Clear || offer.Remedy == plan.Evacuate {
 		for _, m := range w.boxes {
 			w.settings.Confirm = append(w.settings.Confirm, m.Name)
 		}
 	}
 	r.Accept(w.settings.Losses, w.settings.Confirm)
 	r.SetAside(w.settings.Aside)
+	r.SetMoveBack(w.settings.MoveBack)
 	p, err := r.Plan(w.ctx(), offer.Remedy)
 	if err != nil {
 		return nil, w.explainRefusal(err)
@@ -190,7 +192,13 @@ func (w *wizard) plan(r job, offer *repair.Offer) (*plan.Plan, error) {
 // confirm asks the last question before anything is changed.
 func (w *wizard) confirm(p *plan.Plan) error {
 	yes, err := true, error(nil)
-	if p.Remedy == plan.Clear {
+	if p.Remedy == plan.Evacuate {
+		yes, err = w.ask.TypeName(w.ctx(), ui.Question{
+			Title: fmt.Sprintf("Type %s to move its messages out and clear it, or nothing to stop:", p.Moves.Mailbox),
+			Help:  "The messages are in " + p.Moves.Backup + " then, and mail programs download them anew. Undo moves them back.",
+			Flag:  "--confirm",
+		}, p.Moves.Mailbox)
+	} else if p.Remedy == plan.Clear {
 		for _, m := range w.boxes {
 			if yes {
 				yes, err = w.ask.TypeName(w.ctx(), ui.Question{

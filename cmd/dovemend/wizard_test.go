@@ -16,6 +16,7 @@ import (
 	"github.com/creack/pty"
 
 	"dovemend/repair"
+	"dovemend/repair/plan"
 	"dovemend/repair/store"
 )
 
@@ -109,6 +110,26 @@ func TestWizardRepairsAndPrintsTheCommand(t *testing.T) {
 	}
 	if want := "connect accounts measure processes run:repair snapshot examine offers plan:drop-cache apply verify end:0 close disconnect"; f.steps() != want {
 		t.Errorf("did  %s\nwant %s", f.steps(), want)
+	}
+}
+
+// TestWizardEvacuates: it asks for the loss, for where the messages shall be in the end, and for the name.
+func TestWizardEvacuates(t *testing.T) {
+	for answer, back := range map[string]bool{"1\n": false, "2\n": true} {
+		f := newFake()
+		f.offers = append(f.offers, repair.Offer{Remedy: plan.Evacuate, Does: "moves the messages", Costs: []plan.Cost{{Loss: plan.LossUIDs, Mailbox: "INBOX", Count: 45, Text: "the UIDs of 45 messages"}}})
+		code, screen := talk(t, f, []string{"wizard", "--host", "h"}, "Which mailbox", "1\n", "What should be done?", "1\n", "Which remedy?", "4\n",
+			"Accept this loss", "y\n", "in the end?", answer, "taken away?", "1\n", "Type INBOX", "INBOX\n")
+		if code != exitDone || f.back != back || !strings.Contains(f.steps(), "plan:evacuate apply verify") {
+			t.Errorf("code %d, back %v; did %s\n%s", code, f.back, f.steps(), screen)
+		}
+		want := "--mailbox INBOX --remedy evacuate --aside --confirm INBOX --accept-loss uids --apply"
+		if back {
+			want = strings.Replace(want, "--confirm", "--move-back --confirm", 1)
+		}
+		if !strings.Contains(joined(screen), want) || !strings.Contains(screen, "make the mailbox BACKUP20260131") {
+			t.Errorf("the command or the plan is not shown:\n%s", screen)
+		}
 	}
 }
 

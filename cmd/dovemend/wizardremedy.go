@@ -85,6 +85,15 @@ func (w *wizard) accept(o *repair.Offer) error {
 		}
 		w.settings.Losses = append(w.settings.Losses, l)
 	}
+	if o.Remedy == plan.Evacuate {
+		n, err := w.ask.Select(w.ctx(), ui.Question{Title: "Where shall the messages be in the end?", Flag: "--move-back",
+			Help: "They are moved back in small batches, and read after each, so that one that breaks the mailbox is found."},
+			[]ui.Choice{{Label: "in the new mailbox; I look at them there"}, {Label: "back in the mailbox"}}, 0)
+		if err != nil {
+			return err
+		}
+		w.settings.MoveBack = n == 1
+	}
 	if !w.account.Tree {
 		w.settings.Aside = true
 		return nil

@@ -64,10 +64,12 @@ func Examine(ctx context.Context, fsys fs.FS, acct *reconstruct.Account, s *reco
 	x.Damaged = len(x.damaged)
 	x.Findings = nil
 	x.AsIs = x.outcome(x.now, x.Verdict, s.Files.Index != nil)
-	if !s.Readable(x.file("dovecot.index")) || !s.Readable(x.file("dovecot.index.log")) {
-		x.AsIs.Gone = s.Counts().Messages // Dovecot cannot read it either, and does not open the mailbox
-	}
+	x.AsIs.Gone = max(x.AsIs.Gone, x.unopened())
 	x.NoIndex = x.outcome(x.without, then, false)
+	x.unasked = true
+	x.Opened = x.outcome(x.now, x.Verdict, s.Files.Index != nil)
+	x.Opened.Gone = max(x.Opened.Gone, x.unopened())
+	x.unasked = false
 	x.unread()
 	x.access()
 	x.index()
@@ -92,6 +94,15 @@ type examiner struct {
 	mended  *mended              // a Maildir's dovecot.index, where Dovecot mends it
 	damaged map[dovecot.UID]bool // messages that a rebuild of the mailbox may drop or change
 	changed map[dovecot.UID]bool // messages of a Maildir that get a new UID when they are read
+	unasked bool                 // the outcome is one in which no damaged message is read
+}
+
+// unopened is how many messages do not show because Dovecot cannot read the index files either, and does not open the mailbox.
+func (x *examiner) unopened() int {
+	if x.State.Readable(x.file("dovecot.index")) && x.State.Readable(x.file("dovecot.index.log")) {
+		return 0
+	}
+	return x.State.Counts().Messages
 }
 
 func (x *examiner) dbox() bool { return x.account.Layout != store.Maildir }

@@ -52,6 +52,7 @@ type Report struct {
 	Damaged  int     // messages whose own bytes are damaged
 	AsIs     Outcome // what Dovecot comes to if nothing is done
 	NoIndex  Outcome // what Dovecot would come to if dovecot.index were removed
+	Opened   Outcome // what Dovecot comes to if the mailbox is opened, and no damaged message of it is ever read
 }
 
 // Needs reports whether a finding of the mailbox wants this cure.

@@ -35,7 +35,7 @@ func (x *examiner) dboxFate(o *Outcome, m *reconstruct.Message, seen *dovecot.St
 	if r != nil && mdbox && rebuilds(o.Verdict) && !known(seen, r) {
 		r = nil // a rebuild finds a message by its GUID or its number in the map index, or not at all
 	}
-	if x.damaged[m.UID] && (mdbox || rebuilds(o.Verdict)) {
+	if x.damaged[m.UID] && (mdbox && !x.unasked || rebuilds(o.Verdict)) {
 		o.Gone++ // at the latest when it is read, mdbox rebuilds its storage without it; or what is left of it comes back
 		r = nil
 	} else if r == nil {
@@ -124,7 +124,7 @@ func (x *examiner) maildirFate(o *Outcome, m *reconstruct.Message, seen *dovecot
 		o.UIDs++
 		return
 	}
-	if m.Renumber || x.changed[m.UID] {
+	if m.Renumber || x.changed[m.UID] && !x.unasked {
 		o.UIDs++
 	}
 	if r := x.State.Index.Find(m.UID); r != nil && r.Flags&dovecot.FlagDirty != 0 && seen.Find(m.UID) == nil {

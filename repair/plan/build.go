@@ -34,6 +34,7 @@ type Input struct {
 	Facts     []Facts          // of each mailbox; drop-index and clear need them
 	Manifest  string           // SHA-256 of the snapshot's manifest
 	Rebuilt   *rebuild.Work    // what a rebuild has made; rebuild needs it
+	Moves     *Moves           // what an evacuation is to move; evacuate needs it
 }
 
 // Build makes the plan of a direct remedy. Where it would cost what the policy does not accept, or clear what is not
@@ -61,6 +62,12 @@ func Build(in Input) (*Plan, error) {
 	if b.p.Aside && in.Account.FSLayout {
 		b.note("while things are set aside, mail programs may show %s as a folder", AsideDir)
 	}
+	if in.Remedy == Evacuate {
+		if err := b.evacuate(); err != nil {
+			return nil, fmt.Errorf("plan %s: %w", in.Remedy, err)
+		}
+		return b.p, b.consent()
+	}
 	if in.Remedy == Rebuild {
 		if err := b.rebuild(); err != nil {
 			return nil, fmt.Errorf("plan %s: %w", in.Remedy, err)
@@ -80,6 +87,10 @@ func Build(in Input) (*Plan, error) {
 func (in Input) check() error {
 	switch in.Remedy {
 	case DropCache, DropIndex, Clear:
+	case Evacuate:
+		if in.Moves == nil || len(in.Mailboxes) != 1 {
+			return errors.New("it takes one mailbox at a time")
+		}
 	case Rebuild:
 		if in.Rebuilt == nil {
 			return errors.New("nothing was rebuilt")
@@ -106,7 +117,7 @@ func (b *builder) consent() error {
 	if costs := b.in.Policy.unaccepted(b.p.Costs); len(costs) > 0 {
 		errs = append(errs, &WouldLoseError{Costs: costs})
 	}
-	if b.in.Remedy == Clear && len(b.p.Steps) > 0 {
+	if b.in.Remedy == Evacuate || b.in.Remedy == Clear && len(b.p.Steps) > 0 {
 		if names := b.in.Policy.unconfirmed(b.in.Mailboxes); len(names) > 0 {
 			errs = append(errs, &ConfirmError{Mailboxes: names})
 		}

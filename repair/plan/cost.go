@@ -46,6 +46,8 @@ type Facts struct {
 	AfterDropIndex Afterwards `json:"after_drop_index"`
 	// LeftAloneLoses: as long as its index files stay as they are, Dovecot loses something the next time it opens the mailbox.
 	LeftAloneLoses bool `json:"left_alone_loses,omitempty"`
+	// Unreadable counts messages on which Dovecot fails, by what the copy tells.
+	Unreadable int `json:"unreadable,omitempty"`
 }
 
 // Afterwards foretells the mailbox as Dovecot would show it after its index was dropped.
@@ -75,6 +77,10 @@ func Costs(r Remedy, layout store.Layout, f Facts) []Cost {
 		add(LossFlags, a.LosesFlags, "the flags of "+count(a.LosesFlags, "message"))
 		add(LossKeywords, a.LosesKeywords, "the keywords of "+count(a.LosesKeywords, "message"))
 		add(LossUIDs, a.LosesUIDs, "the UIDs of "+count(a.LosesUIDs, "message")+": mail programs download them anew")
+	case Evacuate:
+		n := f.Unreadable
+		add(LossMessages, n, count(n, "message")+" on which Dovecot fails, taken out of the mailbox; what of them can be read is written to this computer, and the copy keeps them")
+		add(LossUIDs, f.Messages-n, "the UIDs of "+count(f.Messages-n, "message")+", and UIDVALIDITY: mail programs download them anew")
 	case Clear:
 		n := f.Messages
 		if layout != store.MDBox {

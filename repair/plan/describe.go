@@ -23,7 +23,10 @@ func Describe(p *Plan) []string {
 	if p.Of != "" {
 		add("takes back run %s", p.Of)
 	}
-	if len(p.Steps) == 0 {
+	if p.Moves != nil {
+		lines = append(lines, p.Moves.lines(p.Remedy == Undo)...)
+	}
+	if p.Empty() {
 		add("nothing to do")
 	}
 	for i := 0; i < len(p.Steps); {

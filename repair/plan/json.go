@@ -116,12 +116,13 @@ type planJSON struct {
 	Promise   []Promise       `json:"promise,omitempty"`
 	Notes     []string        `json:"notes,omitempty"`
 	Snapshot  string          `json:"snapshot,omitempty"`
+	Moves     *Moves          `json:"moves,omitempty"`
 }
 
 // MarshalJSON writes the plan with lower-case names and paths that survive.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(planJSON{p.Version, p.Run, p.Of, pathtext.Path(p.Root), p.Layout, p.Remedy, p.Aside,
-		pathtext.Of(p.Mailboxes), p.Steps, p.Folders, p.Costs, p.Facts, p.Promise, p.Notes, p.Snapshot})
+		pathtext.Of(p.Mailboxes), p.Steps, p.Folders, p.Costs, p.Facts, p.Promise, p.Notes, p.Snapshot, p.Moves})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote, and refuses a version it does not know.
@@ -134,6 +135,6 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("plan of version %d: only version %d is known here", j.Version, version)
 	}
 	*p = Plan{j.Version, j.Run, j.Of, store.HostPath(j.Root), j.Layout, j.Remedy, j.Aside, pathtext.To[string](j.Mailboxes),
-		j.Steps, j.Folders, j.Costs, j.Facts, j.Promise, j.Notes, j.Snapshot}
+		j.Steps, j.Moves, j.Folders, j.Costs, j.Facts, j.Promise, j.Notes, j.Snapshot}
 	return nil
 }

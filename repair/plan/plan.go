@@ -25,8 +25,9 @@ const (
 	Rebuild   Remedy = "rebuild"
 	DropIndex Remedy = "drop-index"
 	Clear     Remedy = "clear"
-	Undo      Remedy = "undo" // only as the plan of an undo
-	Auto      Remedy = "auto" // the least destructive one that cures what was found; a plan has that one's name
+	Evacuate  Remedy = "evacuate" // moves the messages to another mailbox over IMAP, and clears
+	Undo      Remedy = "undo"     // only as the plan of an undo
+	Auto      Remedy = "auto"     // the least destructive one that cures what was found; a plan has that one's name
 )
 
 // Op is what a step does.
@@ -115,6 +116,7 @@ type Plan struct {
 	Aside     bool
 	Mailboxes []string
 	Steps     []Step
+	Moves     *Moves // of an evacuation, and of taking one back; nil otherwise
 	Folders   []Folder
 	Costs     []Cost
 	Facts     []Facts   // what was counted before, per mailbox
@@ -122,6 +124,9 @@ type Plan struct {
 	Notes     []string  // what the reader should know
 	Snapshot  string    // SHA-256 of the manifest it was built from
 }
+
+// Empty reports whether the plan has nothing to do.
+func (p *Plan) Empty() bool { return len(p.Steps) == 0 && p.Moves == nil }
 
 // Promise is what verification compares with.
 type Promise struct {

@@ -56,6 +56,7 @@ type Meta struct {
 	Stage     Stage          `json:"stage"`
 	Of        string         `json:"of,omitempty"`        // for an undo: the run that is undone
 	UndoneBy  string         `json:"undone_by,omitempty"` // the run that undid this one
+	PartOf    string         `json:"part_of,omitempty"`   // the run that this one is a part of: it is resumed and undone with that one
 	Exit      int            `json:"exit"`                // exit code of the last command, once Ended is set
 	Error     string         `json:"error,omitempty"`     // why it failed, in words; untrusted text may be in it
 	Version   string         `json:"version,omitempty"`   // of dovemend
@@ -109,8 +110,12 @@ func (m Meta) HasSnapshot() bool {
 	return false
 }
 
-// CanUndo says whether the run may have changed something on the host that is not taken back yet.
-func (m Meta) CanUndo() bool {
+// CanUndo says whether the run may have changed something on the host that is not taken back yet. A part of another run is
+// taken back with that one only.
+func (m Meta) CanUndo() bool { return m.PartOf == "" && m.Stands() }
+
+// Stands says the same of a run and of a part of one.
+func (m Meta) Stands() bool {
 	switch m.Stage {
 	case StageApplying, StageApplied, StageVerified:
 		return m.Kind != KindBackup
