@@ -42,6 +42,7 @@ func (r *Run) examine(ctx context.Context) error {
 		return err
 	}
 	r.shared = check.Account(fsys, r.acct)
+	r.keepChecked(ctx, fsys)
 	return nil
 }
 
