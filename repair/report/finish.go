@@ -41,6 +41,7 @@ func (r *Report) localize() {
 			de(&list[i])
 		}
 	}
+	all(r.Notes)
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		de(&run.Error)

@@ -22,6 +22,7 @@ func (r *Report) write(t tongue) {
 		return
 	}
 	state := last.state()
+	n := max(1, len(found.named()))
 	box, account := t.called(found.named()), orElse(r.Account.Address, r.Account.MailRoot)
 	damaged := found.Broken+found.Suspect > 0
 	fixed := state == StateRepaired || state == StateRepairedFiles
@@ -37,9 +38,9 @@ func (r *Report) write(t tongue) {
 	case damaged:
 		short, subject = "l.state.bad", "l.subject.bad"
 	}
-	l.Subject = t.w("l.subject", box, account, t.w(subject))
-	place := t.w("l.place", box, account, t.word("layout", r.Account.Layout), r.Host.Name, r.Host.Login)
-	add(t.w("l.hello"), "", t.w("l.short", t.w(short, place)))
+	l.Subject = t.w("l.subject", n, box, account, t.w(subject))
+	place := t.w("l.place", n, box, account, t.word("layout", r.Account.Layout), r.Host.Name, r.Host.Login)
+	add(t.w("l.hello"), "", t.w("l.short", t.w(short, n, place)))
 	first, sound := r.since()
 	if damaged {
 		if sound.IsZero() {

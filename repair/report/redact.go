@@ -184,7 +184,7 @@ func (x *redactor) localPath(s string) string {
 
 var (
 	harmless = regexp.MustCompile(`^(\.|\.\.|home|users?|userdata\d*|var|srv|opt|mnt|data\d*|vol\d*|disk\d*|mail|vmail|vhosts|www|web|storage|alt|mailboxes|dbox-Mails|Maildir|mdbox|sdbox|cur|new|tmp|` +
-		`dovecot[-.][a-z0-9.-]*|m\.\d+(\.broken)?|u\.\d+(\.broken)?|dovemend-aside|\d{8}-\d{6}-[0-9a-f]{4}|\.temp\.[0-9.]+|subscriptions|maildirfolder|lib|libexec|usr|bin|sbin|imap|dev|stderr|stdout|tmp|runs|snapshot|salvaged|tree)$`)
+		`dovecot[-.][a-z0-9.-]*|m\.\d+(\.broken)?|u\.\d+(\.broken)?|dovemend-aside|\d{8}-\d{6}-[0-9a-f]{4}|\.temp\.[0-9.]+|\.dovemend-[0-9a-f-]+|subscriptions|maildirfolder|lib|libexec|usr|bin|sbin|imap|dev|stderr|stdout|tmp|runs|snapshot|salvaged|tree)$`)
 	mailFile = regexp.MustCompile(`^(\d+)\.[^:;]*([:;]2,[A-Za-z]*)?$`)
 )
 

@@ -45,10 +45,16 @@ const (
 
 // Verdict is how things stand after the newest run.
 type Verdict struct {
-	State string   `json:"state" redact:"-"` // one of the State constants
-	Tone  string   `json:"tone" redact:"-"`  // "good", "attention" or "bad"
-	Title string   `json:"title"`            // one sentence
-	Lines []string `json:"lines"`            // what was broken, what was done, what was lost, what to do now
+	State string `json:"state" redact:"-"` // one of the State constants
+	Tone  string `json:"tone" redact:"-"`  // "good", "attention" or "bad"
+	Title string `json:"title"`            // one sentence
+	Lines []Line `json:"lines"`            // what was lost, what was found, what was done, what to do now
+}
+
+// Line is a sentence and what it is about.
+type Line struct {
+	Label string `json:"label"`
+	Text  string `json:"text"`
 }
 
 // The states a verdict tells.

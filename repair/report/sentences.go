@@ -65,7 +65,7 @@ func part(text string, depth int) string {
 	if german, ok := translateIn(text, depth); ok {
 		return german
 	}
-	for _, sep := range []string{"; ", ", "} {
+	for _, sep := range []string{"; ", ", ", ","} {
 		if !strings.Contains(text, sep) {
 			continue
 		}

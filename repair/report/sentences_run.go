@@ -21,6 +21,7 @@ var runSentences = []sentence{
 	{"a mail program woke Dovecot up in the middle of the repair; what was done is taken back, and the repair begun anew. Close that program if you can", "ein Mailprogramm weckte Dovecot mitten in der Reparatur; das Getane wurde zurückgenommen und die Reparatur neu begonnen"},
 	{"not copied: {}: {}", "nicht kopiert: {1}: {2}"},
 	{"interrupted", "unterbrochen"},
+	{"run {}: {}", "Lauf {1}: {2}"},
 
 	// Why steps are done.
 	{"the cache holds nothing of its own: Dovecot fills it anew", "der Zwischenspeicher enthält nichts Eigenes: Dovecot füllt ihn neu"},

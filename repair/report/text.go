@@ -87,10 +87,13 @@ func (p *printer) head(r *Report) {
 		p.para(p.w("sentence", r.Verdict.Title))
 		p.line("")
 		for _, l := range r.Verdict.Lines {
-			p.item("", l)
+			p.hang(fmt.Sprintf("%-*s ", textLabel, l.Label+":"), l.Text)
 		}
 	}
 }
+
+// textLabel is how wide labels stand before their text, in characters.
+const textLabel = 17
 
 func (p *printer) letter(r *Report) {
 	if len(r.Support.Body) == 0 {

@@ -103,24 +103,27 @@ func (r *Report) judge(t tongue) {
 		return
 	}
 	state := run.state()
-	v := Verdict{State: state, Tone: tones[state], Title: t.w("v."+state, t.called(run.named()))}
-	if f := run.worst(); f != nil {
-		v.Lines = append(v.Lines, t.worstLine(f, run.Broken+run.Suspect-1))
-	}
-	if len(run.Done) > 0 && run.Applied {
-		v.Lines = append(v.Lines, t.w("v.done", t.doneInShort(run)))
-	}
-	if line := t.checkedInShort(run); line != "" {
-		v.Lines = append(v.Lines, t.w("v.checked", line))
+	v := Verdict{State: state, Tone: tones[state], Title: t.w("v."+state, max(1, len(run.named())), t.called(run.named()))}
+	add := func(key, text string) {
+		if text != "" {
+			v.Lines = append(v.Lines, Line{t.w(key), text})
+		}
 	}
 	if state != StateFailed && state != StateCopied {
-		v.Lines = append(v.Lines, t.lost(run)...)
+		add("v.lost", strings.Join(t.lost(run), " "))
 	}
+	add("v.checked", t.checkedInShort(run))
 	if run.Error != "" && (state == StateFailed || state == StateStopped || state == StateNotPromised || state == StateApplied) {
-		v.Lines = append(v.Lines, t.w("v.error", run.Error))
+		add("v.error", run.Error)
+	}
+	if f := run.worst(); f != nil {
+		add("v.worst", t.worstLine(f, run.Broken+run.Suspect-1))
+	}
+	if len(run.Done) > 0 && run.Applied {
+		add("v.done", t.doneInShort(run))
 	}
 	if run.Copy != nil {
-		v.Lines = append(v.Lines, t.w("v.copy", run.Copy.Folder))
+		add("v.copy", run.Copy.Folder)
 	}
 	next := "next." + state
 	if state == StateStopped && run.Kind == "undo" {
@@ -131,7 +134,7 @@ func (r *Report) judge(t tongue) {
 		if strings.Contains(text, "%") {
 			text = t.w(next, run.ID)
 		}
-		v.Lines = append(v.Lines, t.w("v.next", text))
+		add("v.next", text)
 	}
 	r.Verdict = v
 }
@@ -142,9 +145,9 @@ func (t tongue) worstLine(f *Finding, more int) string {
 		text = t.w("v.at", f.Text, f.File, t.offset(f.Offset))
 	}
 	if more > 0 {
-		return t.w("v.worst.more", text, more)
+		text += " (" + t.w("more", more) + ")"
 	}
-	return t.w("v.worst", text)
+	return text
 }
 
 // doneInShort counts what was done: "4 files set aside, 1 put into place".
