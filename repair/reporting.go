@@ -38,7 +38,7 @@ func CollectReport(o ReportOptions) (*report.Report, error) {
 	}
 	for _, l := range runs {
 		if err := collectRun(r, o.StateDir, l); err != nil {
-			r.Notes = append(r.Notes, "run "+l.ID+": "+remote.Safe(err.Error()))
+			r.Notes = append(r.Notes, "run "+l.ID+": "+remote.Safe(strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 	}
 	return r, nil

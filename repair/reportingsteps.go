@@ -42,10 +42,11 @@ func did(s plan.Step) string {
 func (c *collector) planned() error {
 	var p plan.Plan
 	ok, err := c.read(rundir.PlanFile, &p)
+	run := c.run
 	if !ok {
+		run.Applied = c.changed()
 		return err
 	}
-	run := c.run
 	run.Steps, run.Planned = len(p.Steps), some(p.Notes)
 	for _, cost := range p.Costs {
 		text := cost.Text
@@ -57,6 +58,12 @@ func (c *collector) planned() error {
 	run.Costs = some(run.Costs)
 	done := map[int]bool{}
 	jerr := c.steps(&p, done)
+	if m := c.dir.Meta(); !run.Applied && len(done) == 0 && len(p.Steps) > 0 && c.changed() { // the journal is gone
+		run.Applied = true
+		for i := 1; i <= len(p.Steps) && m.Stage != rundir.StageApplying; i++ {
+			done[i] = true
+		}
+	}
 	for _, s := range p.Steps {
 		what := did(s)
 		last := len(run.Done) - 1
@@ -83,6 +90,12 @@ func (c *collector) planned() error {
 	}
 	run.Done = merged(run.Done)
 	return errors.Join(err, jerr)
+}
+
+// changed tells, by the stage alone, whether the run has changed something on the host.
+func (c *collector) changed() bool {
+	m := c.dir.Meta()
+	return m.CanUndo() || m.Stage == rundir.StageUndone
 }
 
 // mostGroups bounds the groups of steps. A plan that goes back and forth between kinds of steps has as many groups as steps.

@@ -126,7 +126,9 @@ func (p *printer) run(r *Report, run *Run) {
 	for _, l := range p.copies(run) {
 		p.para(l)
 	}
-	p.section("h.timeline")
+	if len(run.Timeline) > 0 {
+		p.section("h.timeline")
+	}
 	for _, e := range run.Timeline {
 		at := p.clock(e.At)
 		if !e.Until.IsZero() && !e.Until.Equal(e.At) && p.clock(e.Until) != at {

@@ -197,9 +197,11 @@ func (t tongue) lost(run *Run) []string {
 	switch {
 	case !run.Applied:
 		out = append(out, t.w("kept.unchanged"))
-	case run.Verification == nil:
+	case run.Verification == nil && run.Stage == "verified" && len(run.Costs) == 0:
+		out = append(out, t.w("kept.then"))
+	case run.Verification == nil && run.Stage != "verified":
 		out = append(out, t.w("kept.unknown"))
-	case !run.Verification.OK:
+	case run.Verification != nil && !run.Verification.OK:
 		out = append(out, t.w("kept.missing"))
 	case len(run.Costs) > 0:
 		out = append(out, t.w("kept.costs")+" "+strings.Join(run.Costs, "; ")+".")

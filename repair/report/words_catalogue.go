@@ -98,6 +98,7 @@ var words = map[string][2]string{
 
 	"kept.nothing":   {"Nothing was lost.", "Nichts ging verloren."},
 	"kept.files":     {"By the files, nothing was lost.", "Nach den Dateien ging nichts verloren."},
+	"kept.then":      {"It was verified at that time that nothing was lost.", "Damals wurde geprüft, dass nichts verloren ging."},
 	"kept.unchanged": {"Nothing was lost: nothing was changed.", "Nichts ging verloren: nichts wurde geändert."},
 	"kept.unknown":   {"What was lost cannot be told: the result was not verified. The copy has all that was there.", "Was verloren ging, lässt sich nicht sagen: das Ergebnis wurde nicht geprüft. Die Kopie hat alles, was da war."},
 	"kept.missing":   {"The verification misses something, as told there. The copy has all that was there.", "Die Prüfung vermisst etwas, wie dort steht. Die Kopie hat alles, was da war."},
