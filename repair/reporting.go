@@ -192,12 +192,12 @@ func (c *collector) found() error {
 			case "suspect":
 				run.Suspect++
 			}
-			all = append(all, report.Finding{Mailbox: box, Severity: string(f.Severity), Rule: f.Rule, File: string(f.File), Offset: f.Offset,
+			all = append(all, report.Finding{Mailbox: box, Severity: string(f.Severity), Rule: f.Rule, File: string(f.File), Offset: report.Number(f.Offset),
 				Text: f.Text, Effect: f.Effect, Cure: string(f.Cure), Advice: f.Advice})
 		}
 	}
 	for _, b := range k.Mailboxes {
-		run.Found = append(run.Found, report.Box{Mailbox: string(b.Mailbox), Messages: b.Messages, Seen: b.Seen, Flagged: b.Flagged,
+		run.Found = append(run.Found, report.Box{Mailbox: string(b.Mailbox), Messages: report.Number(b.Messages), Seen: b.Seen, Flagged: b.Flagged,
 			UIDValidity: b.UIDValidity, UIDNext: b.UIDNext, Bytes: b.Bytes})
 		take(string(b.Mailbox), b.Findings)
 	}
@@ -221,7 +221,7 @@ func (c *collector) verification() error {
 	c.r.Host.Greeting = orElse(k.Greeting, c.r.Host.Greeting)
 	v := &report.Verified{At: k.At, OK: k.OK, IMAP: k.IMAP, IMAPNot: k.IMAPNot, Files: some(k.Files), FileNotes: some(k.FileNotes)}
 	for _, b := range k.Boxes[:min(len(k.Boxes), report.MostLines)] {
-		v.Boxes = append(v.Boxes, report.VerifiedBox{Mailbox: b.Mailbox, OK: b.OK, Messages: b.Messages, Expected: b.Expected, Problems: some(b.Problems), Notes: some(b.Notes)})
+		v.Boxes = append(v.Boxes, report.VerifiedBox{Mailbox: b.Mailbox, OK: b.OK, Messages: report.Number(b.Messages), Expected: report.Number(b.Expected), Problems: some(b.Problems), Notes: some(b.Notes)})
 	}
 	c.run.Verification = v
 	for _, l := range k.Looks {

@@ -15,6 +15,7 @@ import (
 	"dovemend/remote/remotetest/demoaccount"
 	"dovemend/repair"
 	"dovemend/repair/inspect"
+	"dovemend/repair/report"
 	"dovemend/repair/rundir"
 	"dovemend/repair/salvage"
 )
@@ -95,6 +96,22 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"`runs`":                               {runsDocument{}},
 		"Each run":                             {rundir.Meta{}, listed{}},
 		"`version`":                            {versionDocument{}},
+		"A report":                             {reportDocument{}, report.Report{}},
+		"How it stands":                        {report.Verdict{}},
+		"Each line of how it stands":           {report.Line{}},
+		"Whose mail":                           {report.Account{}},
+		"What is known of the host":            {report.Host{}},
+		"Each run of a report":                 {report.Run{}},
+		"Each mailbox before":                  {report.Box{}},
+		"Each thing that was wrong":            {report.Finding{}},
+		"Each group of steps":                  {report.Done{}},
+		"The copy of before":                   {report.Copy{}},
+		"Messages that left their mailbox":     {report.Saved{}},
+		"Each thing the server said":           {report.Reply{}},
+		"The comparison afterwards":            {report.Verified{}},
+		"Each mailbox afterwards":              {report.VerifiedBox{}},
+		"Each thing that happened":             {report.Event{}},
+		"The text for the hosting company":     {report.Letter{}},
 		"`inspect`":                            {inspectStream{}, inspectDocument{}},
 		"Each file":                            {inspect.Dump{}},
 		"Each fault":                           {inspect.Fault{}},
@@ -203,6 +220,7 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 		"repair":    {[]string{"--host", "h", "--remedy", "drop-cache", "--apply"}, []string{"found", "severity", "plan", "steps", "verification", "file_notes", "notes", "undo", "saved"}},
 		"salvage":   {[]string{"--from", cut, "--to", filepath.Join(t.TempDir(), "out"), "--mailbox", "INBOX"}, []string{"from", "to", "format", "salvaged", "folders", "ledger", "stored", "damaged", "missing", "was", "unread", "why"}},
 		"runs":      {[]string{"--state-dir", state}, []string{"state_dir", "id", "mail_root", "folder", "can_undo", "can_resume"}},
+		"report":    {[]string{"--state-dir", state}, []string{"report_version", "verdict", "state", "support", "subject", "timeline", "mail_root", "findings", "copy"}},
 		"inspect":   {[]string{"--file", account}, []string{"files", "index", "log", "dbox", "map_uid", "file_id", "faults", "entries"}},
 		"version":   {nil, []string{"version", "go", "system"}},
 		"undo":      {[]string{"--host", "h"}, []string{"error", "hint"}},

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 )
@@ -34,7 +35,7 @@ func (r *Report) HTML(w io.Writer) error {
 		return err
 	}
 	clone.Funcs(template.FuncMap{
-		"t": t.w, "when": t.when, "day": t.day, "clock": t.clock, "size": t.size, "offset": t.offset, "word": t.word, "number": func(n int) string { return t.number(int64(n)) },
+		"t": t.w, "when": t.when, "day": t.day, "clock": t.clock, "size": t.size, "offset": t.offset, "word": t.word, "number": func(n any) string { return t.number(reflect.ValueOf(n).Int()) },
 		"what": t.what, "event": t.event, "looked": t.looked, "lost": t.lost, "copies": t.copies, "facts": t.facts,
 		"letter": func(l Letter) string { return strings.Join(l.Body, "\n") },
 		"breaks": breaks, "did": t.did,

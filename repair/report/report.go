@@ -4,7 +4,11 @@
 // reads and writes no file, and knows no host.
 package report
 
-import "time"
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
 
 // The bounds of what a report tells in full of one run; what is more is counted. The run's folder holds all of it.
 const (
@@ -133,7 +137,7 @@ type Run struct {
 // Box is what the copy told of one mailbox, before anything was changed.
 type Box struct {
 	Mailbox     string `json:"mailbox" redact:"mailbox"`
-	Messages    int    `json:"messages"` // -1 unknown
+	Messages    Number `json:"messages"` // -1 unknown
 	Seen        int    `json:"seen"`
 	Flagged     int    `json:"flagged"`
 	UIDValidity uint32 `json:"uidvalidity"`
@@ -147,7 +151,7 @@ type Finding struct {
 	Severity string `json:"severity" redact:"-"`
 	Rule     string `json:"rule" redact:"-"`
 	File     string `json:"file" redact:"path"`
-	Offset   int64  `json:"offset"` // -1 the whole file
+	Offset   Number `json:"offset"` // -1 the whole file
 	Text     string `json:"text"`
 	Effect   string `json:"effect,omitzero"`
 	Cure     string `json:"cure,omitzero" redact:"-"`
@@ -213,8 +217,8 @@ type Verified struct {
 type VerifiedBox struct {
 	Mailbox  string   `json:"mailbox" redact:"mailbox"`
 	OK       bool     `json:"ok"`
-	Messages int      `json:"messages"` // -1 not looked at
-	Expected int      `json:"expected"` // -1 not foretold
+	Messages Number   `json:"messages"` // -1 not looked at
+	Expected Number   `json:"expected"` // -1 not foretold
 	Problems []string `json:"problems"`
 	Notes    []string `json:"notes"`
 }
@@ -241,4 +245,24 @@ func (r *Report) Newest() *Run {
 		return nil
 	}
 	return &r.Runs[len(r.Runs)-1]
+}
+
+// Number is one that may not be known: -1 then, and null in JSON.
+type Number int64
+
+// MarshalJSON writes null for what is not known.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if n < 0 {
+		return []byte("null"), nil
+	}
+	return strconv.AppendInt(nil, int64(n), 10), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = -1
+		return nil
+	}
+	return json.Unmarshal(b, (*int64)(n))
 }

@@ -192,7 +192,7 @@ func (p *printer) found(run *Run) {
 	for _, b := range run.Found {
 		text := b.Mailbox
 		if b.Messages >= 0 {
-			text += ": " + p.w("messages", b.Messages)
+			text += ": " + p.w("messages", int(b.Messages))
 		}
 		p.para(fmt.Sprintf("%s, UIDVALIDITY %d, %s", text, b.UIDValidity, p.size(b.Bytes)))
 	}
@@ -337,7 +337,7 @@ func (t tongue) boxLine(b VerifiedBox) string {
 	}
 	s := b.Mailbox + " " + t.w(result)
 	if b.Messages >= 0 {
-		s += ": " + t.w("messages", b.Messages)
+		s += ": " + t.w("messages", int(b.Messages))
 	}
 	if b.Expected >= 0 {
 		s += fmt.Sprintf(", %s: %d", t.w("c.expected"), b.Expected)

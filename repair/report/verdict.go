@@ -185,7 +185,7 @@ func (t tongue) checkedInShort(run *Run) string {
 	var parts []string
 	for _, b := range v.Boxes {
 		if b.OK && b.Messages >= 0 && b.Messages == b.Expected && len(parts) < 3 {
-			parts = append(parts, t.w("v.checkbox", b.Messages, b.Mailbox))
+			parts = append(parts, t.w("v.checkbox", int(b.Messages), b.Mailbox))
 		}
 	}
 	return strings.Join(parts, "; ")

@@ -116,11 +116,11 @@ func (t tongue) size(n int64) string {
 }
 
 // offset writes a place in a file as people and hex editors have it; "" for the whole file.
-func (t tongue) offset(n int64) string {
+func (t tongue) offset(n Number) string {
 	if n < 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s (0x%x)", t.number(n), n)
+	return fmt.Sprintf("%s (0x%x)", t.number(int64(n)), int64(n))
 }
 
 // and joins words: "a, b and c".
