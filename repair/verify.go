@@ -144,7 +144,10 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification, k *keptVerificati
 		return fmt.Errorf("look over IMAP: %w", err)
 	}
 	defer l.Close()
-	v.IMAP, k.Greeting = l.How, l.Greeting
+	v.IMAP = l.How
+	if l.User != "" { // a process that dovemend has started itself greets with nothing worth keeping
+		k.Greeting = l.Greeting
+	}
 	take := func() ([]probe.Reading, []BoxVerdict, error) {
 		began := time.Now().UTC()
 		readings, err := probe.Take(ctx, l.Dial, names, probe.Options{Bodies: true, Sort: true}, r.s.rep)

@@ -34,6 +34,7 @@ func (p *program) report() *cli.Command {
 			"  dovemend report                                the latest run, as text\n" +
 			"  dovemend report --output report.html           as one HTML page, to look at, print or attach\n" +
 			"  dovemend report --redact --output public.html  without addresses, names, hosts and subjects\n\n" +
+			"Words in which your mail program told of the trouble make it complete: --answers takes them.\n\n" +
 			"Passwords and keys are never in it, redacted or not. A file that is there already is only\n" +
 			"replaced with --force. All times are UTC.\n\n" +
 			"Exit codes: 0 written; 1 error; 2 usage, or there is no such run.",
@@ -41,6 +42,7 @@ func (p *program) report() *cli.Command {
 			&cli.StringSliceFlag{Name: "run", Usage: "`ID` a run (see dovemend runs), latest, or all of the account; may be given more than once (default: the latest)"},
 			&cli.StringFlag{Name: "since", Usage: "`DATE` all runs of the account that began then or later: 2026-11-23, or a time as 2026-11-23T18:15:00Z"},
 			text("Account", "account", "", "`user@domain` the account (default: that of the latest run)"),
+			&cli.StringFlag{Name: "answers", Usage: "`FILE` what your mail program or its log has shown, a line each; - is standard input"},
 			&cli.StringFlag{Name: "format", Usage: "`NAME` text, html or json (default: told by the end of --output, else text)"},
 			text("", "language", "", "`CODE` en or de (default: German where $LC_ALL, $LC_MESSAGES or $LANG says so)"),
 			ownToggle("redact", "replace addresses, user names, hosts, subjects and unusual mailbox names by placeholders"),
@@ -78,6 +80,9 @@ func doReport(k *call) error {
 		return err
 	}
 	doc.Report, doc.Format, doc.Output = r, format, output
+	if err := k.reportAnswers(r); err != nil {
+		return err
+	}
 	f := report.Options{Language: language, Redact: k.Bool("redact"), Secrets: secretsAround(os.Environ())}
 	if home, err := os.UserHomeDir(); err == nil && len(home) > 1 {
 		f.Local = append(f.Local, home)
@@ -165,6 +170,26 @@ func (k *call) reportRuns(o *repair.ReportOptions) error {
 		}
 	}
 	return &usageError{text: fmt.Sprintf("--since %q: must be a date as 2026-11-23, or a time as 2026-11-23T18:15:00Z", k.String("since"))}
+}
+
+// reportAnswers takes what --answers names into the report.
+func (k *call) reportAnswers(r *report.Report) (err error) {
+	name := k.String("answers")
+	switch name {
+	case "":
+		return nil
+	case "-":
+		return repair.AddAnswers(r, k.p.stdin)
+	}
+	if name, err = readable("answers", name); err != nil {
+		return err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read the answers: %w", err)
+	}
+	defer f.Close()
+	return repair.AddAnswers(r, f)
 }
 
 // reportOutput checks --output and gives it in full; "" for standard output.

@@ -42,6 +42,9 @@ func (r *Report) localize() {
 		}
 	}
 	all(r.Notes)
+	for i := range r.Answers {
+		r.Answers[i].inGerman()
+	}
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		de(&run.Error)

@@ -18,7 +18,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	none := func(...any) any { return nil }
 	return template.Must(template.New("page.html").Funcs(template.FuncMap{
 		"t": none, "when": none, "clock": none, "size": none, "offset": none, "word": none, "what": none, "event": none, "looked": none,
-		"lost": none, "copies": none, "facts": none, "number": none, "letter": none, "day": none, "breaks": none, "did": none, "css": none,
+		"lost": none, "copies": none, "facts": none, "number": none, "letter": none, "day": none, "breaks": none, "did": none, "said": none, "css": none,
 	}).ParseFS(page, "page.html"))
 })
 
@@ -38,7 +38,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"t": t.w, "when": t.when, "day": t.day, "clock": t.clock, "size": t.size, "offset": t.offset, "word": t.word, "number": func(n any) string { return t.number(reflect.ValueOf(n).Int()) },
 		"what": t.what, "event": t.event, "looked": t.looked, "lost": t.lost, "copies": t.copies, "facts": t.facts,
 		"letter": func(l Letter) string { return strings.Join(l.Body, "\n") },
-		"breaks": breaks, "did": t.did,
+		"breaks": breaks, "did": t.did, "said": t.said,
 		"css": func() template.CSS { return template.CSS(style) }, // a file of ours
 	})
 	var b bytes.Buffer

@@ -40,14 +40,15 @@ func (r *Report) write(t tongue) {
 	}
 	l.Subject = t.w("l.subject", n, box, account, t.w(subject))
 	place := t.w("l.place", n, box, account, t.word("layout", r.Account.Layout), r.Host.Name, r.Host.Login)
-	add(t.w("l.hello"), "", t.w("l.short", t.w(short, n, place)))
 	first, sound := r.since()
+	top := t.w("l.short", t.w(short, n, place))
+	if damaged && sound.IsZero() {
+		top += " " + t.w("l.since", t.when(first))
+	} else if damaged {
+		top += " " + t.w("l.since.between", t.when(first), t.when(sound))
+	}
+	add(t.w("l.hello"), "", top)
 	if damaged {
-		if sound.IsZero() {
-			add(t.w("l.since", t.when(first)))
-		} else {
-			add(t.w("l.since.between", t.when(first), t.when(sound)))
-		}
 		head := t.w("l.broken")
 		if fixed {
 			head = t.w("l.broken.was")
@@ -117,18 +118,18 @@ func (t tongue) letterFindings(run *Run) []string {
 func (r *Report) letterReplies(t tongue) []string {
 	var out []string
 	seen := map[string]bool{}
-	for i := len(r.Runs) - 1; i >= 0; i-- {
-		for _, reply := range r.Runs[i].Replies {
+	take := func(list []Reply) {
+		for _, reply := range list {
 			if reply.Whose == "none" || seen[reply.Text] || len(out) == letterReplies {
 				continue
 			}
 			seen[reply.Text] = true
-			source := t.w("reply.server")
-			if reply.FromLog {
-				source = t.w("reply.log")
-			}
-			out = append(out, fmt.Sprintf("- %s, %s: %s", t.when(reply.At), source, cut(reply.Text)))
+			out = append(out, "- "+t.w("entry", t.said(reply), cut(reply.Text)))
 		}
+	}
+	take(r.Answers)
+	for i := len(r.Runs) - 1; i >= 0; i-- {
+		take(r.Runs[i].Replies)
 	}
 	return out
 }
@@ -186,6 +187,9 @@ func (r *Report) questions(t tongue, found *Run, first, sound time.Time) []strin
 		}
 	}
 	classes := map[string]bool{}
+	for _, reply := range r.Answers {
+		classes[reply.Class] = true
+	}
 	for i := range r.Runs {
 		for _, reply := range r.Runs[i].Replies {
 			classes[reply.Class] = true
@@ -229,6 +233,18 @@ func (r *Report) questions(t tongue, found *Run, first, sound time.Time) []strin
 		ask("l.q.version", orElse(r.Host.Dovecot, "("+t.w("unknown")+")"))
 	}
 	return out
+}
+
+// said is when and where something was said, in words.
+func (t tongue) said(reply Reply) string {
+	source := t.w("reply.server")
+	if reply.FromLog {
+		source = t.w("reply.log")
+	}
+	if reply.At.IsZero() {
+		return source
+	}
+	return t.when(reply.At) + ", " + source
 }
 
 // cut bounds a text that is quoted in the letter.

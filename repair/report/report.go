@@ -26,18 +26,20 @@ const (
 // The tag redact says what [Report.Redact] takes a field for: "-" a word of ours, "path" of the host, "local" a path of this
 // computer, "mailbox", "host", "user", "address", "remove"; without one it is free text.
 type Report struct {
-	Version  int       `json:"report_version"`      // of this form: 1
-	Made     time.Time `json:"made"`                // when the report was made
-	By       string    `json:"made_by" redact:"-"`  // version of dovemend that made it
-	Language string    `json:"language" redact:"-"` // "en" or "de"
-	Redacted bool      `json:"redacted"`            // whether what names people is taken out
-	Verdict  Verdict   `json:"verdict"`             // how it stands, in a few sentences
-	Account  Account   `json:"account"`             // whose mail, and where
-	Host     Host      `json:"host"`                // what is known of the host
-	Runs     []Run     `json:"runs"`                // in the order of time
-	LeftOut  int       `json:"runs_left_out"`       // older runs that are not told
-	Support  Letter    `json:"support"`             // a text for the hosting company
-	Notes    []string  `json:"notes,omitzero"`      // what could not be told, and why
+	Version        int       `json:"report_version"`      // of this form: 1
+	Made           time.Time `json:"made"`                // when the report was made
+	By             string    `json:"made_by" redact:"-"`  // version of dovemend that made it
+	Language       string    `json:"language" redact:"-"` // "en" or "de"
+	Redacted       bool      `json:"redacted"`            // whether what names people is taken out
+	Verdict        Verdict   `json:"verdict"`             // how it stands, in a few sentences
+	Account        Account   `json:"account"`             // whose mail, and where
+	Host           Host      `json:"host"`                // what is known of the host
+	Answers        []Reply   `json:"answers"`             // what the owner's mail programs or logs have shown
+	AnswersLeftOut int       `json:"answers_left_out"`
+	Runs           []Run     `json:"runs"`           // in the order of time
+	LeftOut        int       `json:"runs_left_out"`  // older runs that are not told
+	Support        Letter    `json:"support"`        // a text for the hosting company
+	Notes          []string  `json:"notes,omitzero"` // what could not be told, and why
 }
 
 // The tones of a verdict.

@@ -20,6 +20,8 @@ func sample() *Report {
 		Account: Account{Address: "anna@example.org", MailRoot: "/userdata01/web1/mail/example.org/anna", Layout: "mdbox", Mailboxes: []string{"INBOX", "Kunden/Zürich und Umgebung"}},
 		Host: Host{Name: "ssh.example.net:22", Login: "web1", HostKey: "SHA256:abc", SSHServer: "SSH-2.0-OpenSSH_9.2p1 Debian-2", System: "Linux", Shell: &yes,
 			Dovecot: "2.3.19.1 (9b53102964)", Greeting: "Dovecot (Debian) ready."},
+		Answers: []Reply{{At: at(-600), Text: "UID SORT: NO [SERVERBUG] Internal error occurred. Refer to server log for more information. [2026-11-23 18:05:02]", Count: 2, Class: "internal-error", Whose: "message", Meaning: "The server failed.", Next: "Run dovemend check."},
+			{Text: "the connection has been closed cleanly", Count: 1, Class: "other", Whose: "unknown", Meaning: "The server gave an answer which dovemend does not know.", Next: "Show it."}}, AnswersLeftOut: 1,
 		Runs: []Run{{ID: "20261123-181502-3f9a", Kind: "repair", Remedy: "rebuild", Stage: "applied", Begun: at(0), Ended: at(40), Exit: &seven,
 			Error: "1 message is missing: there are 44, and 45 were to be there", Program: "1.0", Folder: "/home/anna/.local/state/dovemend/runs/20261123-181502-3f9a",
 			Boxes: []string{"INBOX"}, Examined: true, Broken: 3, Suspect: 1, FindingsLeftOut: 12,

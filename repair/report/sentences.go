@@ -76,7 +76,7 @@ func part(text string, depth int) string {
 			list[i], any = german, any || ok
 		}
 		if any {
-			return strings.Join(list, sep)
+			return strings.Join(list, strings.TrimSpace(sep)+" ")
 		}
 	}
 	return text

@@ -17,6 +17,7 @@ func (r *Report) Text(w io.Writer) error {
 	p := &printer{tongue: tongue{r.Language}}
 	p.head(r)
 	p.letter(r)
+	p.replies("h.answers", r.Answers, r.AnswersLeftOut)
 	for i := range r.Runs {
 		p.run(r, &r.Runs[i])
 	}
@@ -116,7 +117,7 @@ func (p *printer) letter(r *Report) {
 func (p *printer) run(r *Report, run *Run) {
 	p.title(fmt.Sprintf("%s — %s, %s", p.w("run", run.ID), p.what(run), p.when(run.Begun)), "=")
 	p.found(run)
-	p.replies(run)
+	p.replies("h.replies", run.Replies, run.RepliesLeftOut)
 	p.done(run)
 	p.verified(run)
 	p.section("h.kept")
@@ -220,26 +221,25 @@ func (p *printer) found(run *Run) {
 	}
 }
 
-func (p *printer) replies(run *Run) {
-	if len(run.Replies) == 0 {
+func (p *printer) replies(key string, list []Reply, more int) {
+	if len(list) == 0 {
 		return
 	}
-	p.section("h.replies")
-	for _, m := range run.Replies {
-		source := p.w("reply.server")
-		if m.FromLog {
-			source = p.w("reply.log")
-		}
-		at := p.when(m.At)
+	p.section(key)
+	for _, m := range list {
+		head := p.said(m)
 		if m.Count > 1 {
-			at += ", " + p.w("times", m.Count)
+			head += ", " + p.w("times", m.Count)
 		}
-		p.hang("", fmt.Sprintf("%s, %s, %s:", at, source, orElse(m.Mailbox, p.w("of.account"))))
+		if m.Mailbox != "" {
+			head += ", " + m.Mailbox
+		}
+		p.hang("", head+":")
 		p.hang("    ", m.Text)
 		p.hang("    ", strings.TrimSpace(m.Meaning+" "+m.Next))
 	}
-	if run.RepliesLeftOut > 0 {
-		p.para(p.w("more.folder", run.RepliesLeftOut))
+	if more > 0 {
+		p.para(p.w("more", more))
 	}
 }
 

@@ -205,7 +205,7 @@ func TestSentencesWithinSentencesAreTranslatedToo(t *testing.T) {
 			"dovecot.index, das Verzeichnis der Nachrichten dieses Postfachs, ist beschädigt (major version is 178, not 7; und 4 weitere Fehler in dieser Datei)"},
 		{"the mailbox opens without an error and shows nothing, or only new mail (up to: 1 message no longer shown, flags of 45 messages lost)",
 			"das Postfach öffnet sich ohne Fehler und zeigt nichts oder nur neue Mail (höchstens: 1 Nachricht nicht mehr sichtbar, Markierungen von 45 Nachrichten verloren)"},
-		{"message 7 is damaged (header-lost,body-cut)", "Nachricht 7 ist beschädigt (Kopf verloren,Text abgeschnitten)"},
+		{"message 7 is damaged (header-lost,body-cut)", "Nachricht 7 ist beschädigt (Kopf verloren, Text abgeschnitten)"},
 		{"the flags of 45 messages", "die Markierungen von 45 Nachrichten"},
 	} {
 		if got, ok := translate(c[0]); !ok || got != c[1] {
