@@ -1,8 +1,6 @@
 package repair
 
 import (
-	"context"
-	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -132,7 +130,7 @@ func (r *Run) keepCopy(s *snapshot.Stored) {
 }
 
 // keepChecked keeps what was found in the copy.
-func (r *Run) keepChecked(ctx context.Context, fsys fs.FS) {
+func (r *Run) keepChecked() {
 	k := keptChecked{At: time.Now().UTC(), Mailboxes: []keptMailbox{}}
 	kept := 0
 	findings := func(list []Finding) (out []keptFinding) {
@@ -145,12 +143,7 @@ func (r *Run) keepChecked(ctx context.Context, fsys fs.FS) {
 		}
 		return out
 	}
-	for _, rep := range r.reports {
-		d, err := diagnosis(ctx, fsys, r.account, rep)
-		if err != nil {
-			r.log.Warn("not kept for a report", "file", checkedFile, "error", err)
-			return
-		}
+	for _, d := range r.found {
 		k.Mailboxes = append(k.Mailboxes, keptMailbox{Mailbox: pathtext.Path(d.Mailbox.Name), Folder: pathtext.Path(d.Mailbox.Dir), Messages: d.Messages,
 			Seen: d.Seen, Flagged: d.Flagged, Keywords: len(d.Keywords), UIDValidity: d.UIDValidity, UIDNext: d.UIDNext, Bytes: d.Bytes, Findings: findings(d.Findings)})
 	}

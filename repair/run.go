@@ -39,6 +39,7 @@ type Run struct {
 	acct     *reconstruct.Account
 	reports  []*check.Report
 	shared   []check.Finding // what concerns the account as a whole
+	found    []Diagnosis     // the reports in words
 	work     *rebuild.Work   // what a rebuild has made, in the run's folder
 	forced   bool            // of all mailboxes, healthy ones too
 	plan     *plan.Plan

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"dovemend/repair"
 	"dovemend/repair/report"
+	"dovemend/repair/rundir"
 )
 
 // reportDocument is the JSON of the verb: the report itself, and where it was written.
@@ -31,9 +33,9 @@ func (p *program) report() *cli.Command {
 		Description: "Writes what the folders of runs tell: what was found in which file, what the server said and\n" +
 			"when, what was done, how it was verified, where the copies are; and a text for the hosting\n" +
 			"company that can be sent as it stands. It needs no connection and changes nothing.\n\n" +
-			"  dovemend report                                the latest run, as text\n" +
-			"  dovemend report --output report.html           as one HTML page, to look at, print or attach\n" +
-			"  dovemend report --redact --output public.html  without addresses, names, hosts and subjects\n\n" +
+			"  dovemend report                        the latest run, as text\n" +
+			"  dovemend report --output report.html   one HTML page, to print or attach\n" +
+			"  dovemend report --redact               no addresses, hosts and subjects\n\n" +
 			"Words in which your mail program told of the trouble make it complete: --answers takes them.\n\n" +
 			"Passwords and keys are never in it, redacted or not. A file that is there already is only\n" +
 			"replaced with --force. All times are UTC.\n\n" +
@@ -76,7 +78,12 @@ func doReport(k *call) error {
 		return err
 	}
 	r, err := repair.CollectReport(o)
-	if err != nil {
+	switch {
+	case errors.Is(err, rundir.ErrNoRun) && len(o.Runs) == 0:
+		return &endError{exitUsage, strings.TrimSuffix(err.Error(), ": "+rundir.ErrNoRun.Error()), "dovemend check --host …, which looks at a mailbox and makes a run; dovemend runs lists those there are"}
+	case errors.Is(err, repair.ErrSeveralAccounts):
+		return &usageError{text: err.Error(), hint: "dovemend runs"}
+	case err != nil:
 		return err
 	}
 	doc.Report, doc.Format, doc.Output = r, format, output
