@@ -120,7 +120,7 @@ func collectRun(r *report.Report, state string, l rundir.Listed) error {
 	}
 	r.Host.Name, r.Host.Login, r.Host.HostKey = m.Addr, m.User, m.HostKey
 	c := &collector{dir: dir, r: r, run: &run}
-	for _, part := range []func() error{c.host, c.copied, c.found, c.verification, c.log, c.planned, c.saved, c.timeline} {
+	for _, part := range []func() error{c.host, c.copied, c.found, c.verification, c.log, c.planned, c.overIMAP, c.saved, c.timeline} {
 		err = errors.Join(err, part())
 	}
 	r.Runs = append(r.Runs, run)

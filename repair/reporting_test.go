@@ -276,3 +276,58 @@ func TestFindingsOfADamagedAccountAreInGerman(t *testing.T) {
 		t.Errorf("only %d sentences were looked at", sentences)
 	}
 }
+
+// TestReportTellsWhatWasDoneOverIMAP has the lists that moving messages, and putting them back, leave in a run's folder.
+func TestReportTellsWhatWasDoneOverIMAP(t *testing.T) {
+	state := t.TempDir()
+	m := reportMeta(rundir.StageVerified)
+	m.Remedy = "evacuate"
+	d := newReportRun(t, state, m)
+	moves := `{"n":1,"at":"2026-11-23T18:15:02Z","kind":"begin","left":[{"uid":7,"why":"x"}],"total":3}
+{"n":2,"at":"2026-11-23T18:15:03Z","kind":"create","backup":"BACKUP20261123"}
+{"n":3,"at":"2026-11-23T18:15:04Z","kind":"move","items":[{"uid":1},{"uid":2}]}
+{"n":4,"at":"2026-11-23T18:15:05Z","kind":"moved","new":[1,2]}
+{"n":5,"at":"2026-11-23T18:15:06Z","kind":"move","items":[{"uid":3}]}
+{"n":6,"at":"2026-11-23T18:15:07Z","kind":"moved","new":[3]}
+{"n":7,"at":"2026-11-23T18:15:08Z","kind":"fresh"}
+{"n":8,"at":"2026-11-23T18:15:09Z","kind":"move","back":true,"items":[{"uid":1}]}
+{"n":9,"at":"2026-11-23T18:15:10Z","kind":"moved","new":[1]}
+{"n":10,"at":"2026-11-23T18:1`
+	if err := os.WriteFile(filepath.Join(d.Path(), movesFile), []byte(moves), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := finished(t, ReportOptions{StateDir: state}, report.Options{})
+	var b bytes.Buffer
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"3 messages moved out", "1 message moved back", "1 message that cannot be read or moved", "18:15:05–18:15:07", "1 mailbox made: BACKUP20261123"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not told:\n%s", want, b.String())
+		}
+	}
+	if r.Verdict.State == report.StateNothing {
+		t.Errorf("verdict is %+v", r.Verdict)
+	}
+
+	m = reportMeta(rundir.StageVerified)
+	m.Kind, m.Remedy = "restore", ""
+	d = newReportRun(t, state, m)
+	lines := strings.Repeat(`{"file":"x","status":"added","size":10,"subject":"very private"}`+"\n", 3) + `{"file":"y","status":"there","size":5}` + "\n" + `{"file":"z","status":"unheard-of","size":5}` + "\n"
+	if err := os.WriteFile(filepath.Join(d.Path(), restoredFile), []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Reset()
+	r = finished(t, ReportOptions{StateDir: state}, report.Options{Language: report.German})
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Nachrichten wurden in INBOX zurückgespielt", "3 Nachrichten zurückgespielt", "1 Nachricht war schon da", "restore-unheard-of"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not told:\n%s", want, b.String())
+		}
+	}
+	if r.Verdict.State != report.StateRestored || strings.Contains(b.String(), "private") {
+		t.Errorf("verdict is %+v in\n%s", r.Verdict, b.String())
+	}
+}

@@ -75,6 +75,7 @@ const (
 	StateFound         = "found"           // something is wrong, nothing changed
 	StateHealthy       = "healthy"         // nothing is wrong as far as the files tell
 	StateCopied        = "copied"          // copied, and not examined
+	StateRestored      = "restored"        // messages were put back
 	StateUndone        = "undone"          // taken back
 	StateFailed        = "failed"          // ended with an error, nothing changed
 )

@@ -45,5 +45,7 @@ var germanClasses = map[string]meaning{
 	"repaired-itself":         {"Dovecot hat das Verzeichnis selbst repariert oder neu aufgebaut. Dabei gingen womöglich Markierungen verloren.", "Mit der zuvor gemachten Kopie vergleichen."},
 	"crash":                   {"Der Serverprozess stürzte über dem ab, was er las: ein Fehler in Dovecot, den Schaden auslöst.", "dovemend check ausführen; die Zeile davor nennt Datei oder Nachricht."},
 	"setup":                   {"Das imap-Programm des Servers ließ sich mit dovemends Einstellungen nicht starten, oder Nachrichten sind verschlüsselt.", "Stattdessen mit dem Passwort über IMAP lesen."},
+	"silent-loss":             {"Jede Antwort lautete OK, aber das Postfach ist nicht mehr, was es war: ein Verzeichnis wurde neu angelegt oder geleert.", "Mailprogramme anhalten und dovemend check ausführen, ehe sich noch mehr ändert."},
+	"mailbox-exists":          {"Ein Postfach dieses Namens gibt es schon.", "Einen anderen Namen wählen."},
 	"other":                   {"Eine Antwort, die dovemend nicht kennt.", "Sie dem Hoster Wort für Wort zeigen."},
 }

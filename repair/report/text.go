@@ -148,6 +148,8 @@ func (t tongue) event(run *Run, e Event) string {
 	switch {
 	case e.What == "begin":
 		return t.w(key, t.what(run))
+	case e.What == "steps" && e.Text == "":
+		return t.did(e.Did, e.Count)
 	case e.What == "steps":
 		return t.w(key, t.did(e.Did, e.Count), e.Text)
 	case e.What == "stage":
@@ -251,7 +253,7 @@ func (p *printer) done(run *Run) {
 		if run.Steps > 0 {
 			p.para(p.w("done.plan", run.Steps))
 		}
-	default:
+	case run.Steps > 0:
 		p.para(p.w("done.steps", run.StepsDone, run.Steps))
 	}
 	for _, d := range run.Done {

@@ -14,6 +14,10 @@ func (r *Run) state() string {
 		return StateStopped
 	case r.Kind == "undo" && r.Verification != nil && r.Verification.OK, r.Kind == "undo" && r.Stage == "applied":
 		return StateUndone
+	case r.Kind == "restore" && r.Stage == "verified":
+		return StateRestored
+	case r.Kind == "restore" && r.Stage == "planned":
+		return StatePlanned
 	case r.Kind == "backup" && r.Examined && r.Broken+r.Suspect > 0:
 		return StateFound
 	case r.Kind == "backup" && r.Examined:
@@ -22,7 +26,7 @@ func (r *Run) state() string {
 		switch v := r.Verification; {
 		case v != nil && !v.OK:
 			return StateNotPromised
-		case r.Steps == 0:
+		case r.Steps == 0 && !r.Applied:
 			return StateNothing
 		case v == nil && r.Stage == "applied":
 			return StateApplied
@@ -43,7 +47,7 @@ func (r *Run) state() string {
 }
 
 var tones = map[string]string{
-	StateRepaired: ToneGood, StateRepairedFiles: ToneGood, StateNothing: ToneGood, StateHealthy: ToneGood, StateUndone: ToneAttention,
+	StateRepaired: ToneGood, StateRestored: ToneGood, StateRepairedFiles: ToneGood, StateNothing: ToneGood, StateHealthy: ToneGood, StateUndone: ToneAttention,
 	StateCopied: ToneGood, StatePlanned: ToneAttention, StateApplied: ToneAttention, StateFailed: ToneAttention,
 	StateFound: ToneBad, StateStopped: ToneBad, StateNotPromised: ToneBad,
 }
@@ -96,6 +100,14 @@ func (r *Report) lastFound() *Run {
 	return r.Newest()
 }
 
+// title is the key of the sentence for a state.
+func (r *Run) title(state string) string {
+	if key := "v." + state + "." + r.Kind; has(key) {
+		return key
+	}
+	return "v." + state
+}
+
 // judge writes the verdict.
 func (r *Report) judge(t tongue) {
 	run := r.Newest()
@@ -103,13 +115,13 @@ func (r *Report) judge(t tongue) {
 		return
 	}
 	state := run.state()
-	v := Verdict{State: state, Tone: tones[state], Title: t.w("v."+state, max(1, len(run.named())), t.called(run.named()))}
+	v := Verdict{State: state, Tone: tones[state], Title: t.w(run.title(state), max(1, len(run.named())), t.called(run.named()))}
 	add := func(key, text string) {
 		if text != "" {
 			v.Lines = append(v.Lines, Line{t.w(key), text})
 		}
 	}
-	if state != StateFailed && state != StateCopied {
+	if state != StateFailed && state != StateCopied && run.Kind != "restore" {
 		add("v.lost", strings.Join(t.lost(run), " "))
 	}
 	add("v.checked", t.checkedInShort(run))
@@ -128,6 +140,9 @@ func (r *Report) judge(t tongue) {
 	next := "next." + state
 	if state == StateStopped && run.Kind == "undo" {
 		next = "next.stopped-undo"
+	}
+	if has(next + "." + run.Kind) {
+		next += "." + run.Kind
 	}
 	if has(next) {
 		text := words[next][t.index()]
