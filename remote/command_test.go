@@ -205,6 +205,10 @@ func TestInfoTellsOfTheHost(t *testing.T) {
 	want := Info{
 		Target: "alice@fake.test", Addr: "fake.test:22", User: "alice", UID: os.Getuid(), GID: os.Getgid(), Home: real, HomeLink: home, Shell: true,
 		OS: i.OS, Fingerprint: ssh.FingerprintSHA256(key.PublicKey()), HashTool: i.HashTool,
+		Server: i.Server, Dovecot: i.Dovecot,
+	}
+	if !strings.HasPrefix(i.Server, "SSH-2.0-") {
+		t.Errorf("the server calls itself %q", i.Server)
 	}
 	if hashTools[i.HashTool].files == "" {
 		t.Errorf("hash tool %q", i.HashTool)

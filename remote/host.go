@@ -82,6 +82,8 @@ type Info struct {
 	OS          string // uname -s, "" without a shell
 	Fingerprint string // of the host key
 	HashTool    string // "sha256sum", "shasum -a 256", "sha256 -q", "openssl", or ""
+	Server      string // what the SSH server calls itself, "SSH-2.0-OpenSSH_9.2p1"; safe to print
+	Dovecot     string // what the host's dovecot program gives as its version, "2.3.19.1 (9b53102964)"; "" where it cannot be asked
 }
 
 // Space is what the file system around a path has left. Unknown figures are -1.

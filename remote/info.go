@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -55,13 +56,19 @@ case $(find /dev/null -prune -printf %y 2>/dev/null) in c) echo find=gnu;; *)
 		esac >/dev/null 2>&1 && find /dev/null -exec sh -c : sh {} + && echo "find=$t" && break
 	done ;;
 esac
+for d in dovecot /usr/sbin/dovecot /usr/local/sbin/dovecot /opt/dovecot/sbin/dovecot; do
+	v=$($d --version 2>/dev/null </dev/null) && [ -n "$v" ] && echo "dovecot=$v" && break
+done
 :`
+
+// dovecotVersion is what a dovecot program answers to --version.
+var dovecotVersion = regexp.MustCompile(`^[0-9]+\.[0-9][0-9A-Za-z.:+~-]*( \([0-9A-Za-z.:+~-]+\))?$`)
 
 // probe fills in what Info tells.
 func (h *Host) probe(ctx context.Context) error {
 	l := h.now
 	last := h.route[len(h.route)-1]
-	info := Info{Target: h.cfg.Target, Addr: l.addr, User: last.user, UID: -1, GID: -1, Fingerprint: l.key}
+	info := Info{Target: h.cfg.Target, Addr: l.addr, User: last.user, UID: -1, GID: -1, Fingerprint: l.key, Server: Safe(string(l.client.ServerVersion()))}
 
 	// SFTP is opened beside the look at the shell, but after it: some hosts allow a connection only one session at a time.
 	soon := make(chan sftpStart, 1)
@@ -205,6 +212,10 @@ func (i *Info) read(out []byte) {
 		case "real":
 			if path.IsAbs(value) && validRemote(value) {
 				i.Home = value
+			}
+		case "dovecot":
+			if len(value) <= 100 && dovecotVersion.MatchString(value) {
+				i.Dovecot = value
 			}
 		case "hash":
 			switch value {

@@ -177,6 +177,7 @@ func (r *Run) freshen(ctx context.Context) error {
 		return nil
 	}
 	if n := len(changes); n > 0 {
+		r.keepCopy(&r.snap.Stored)
 		r.s.rep.Info(fmt.Sprintf("%s changed since the copy was made, and copied again; the plan is made anew", counted(n, "file has", "files have")))
 	}
 	if err := r.examine(ctx); err != nil {

@@ -16,15 +16,7 @@ func (r *Run) Examine(ctx context.Context) (*Checked, error) {
 	if err := r.examine(ctx); err != nil {
 		return nil, err
 	}
-	c := &Checked{Account: r.shared}
-	for _, rep := range r.reports {
-		d, err := diagnosis(ctx, r.snap.FS(), r.account, rep)
-		if err != nil {
-			return nil, err
-		}
-		c.Mailboxes = append(c.Mailboxes, d)
-	}
-	return c, nil
+	return &Checked{Account: r.shared, Mailboxes: r.found}, nil
 }
 
 func (r *Run) examine(ctx context.Context) error {
@@ -42,6 +34,15 @@ func (r *Run) examine(ctx context.Context) error {
 		return err
 	}
 	r.shared = check.Account(fsys, r.acct)
+	r.found = nil
+	for _, rep := range r.reports {
+		d, err := diagnosis(ctx, fsys, r.account, rep)
+		if err != nil {
+			return err
+		}
+		r.found = append(r.found, d)
+	}
+	r.keepChecked()
 	if r.guard != nil {
 		return r.guard()
 	}

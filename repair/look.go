@@ -22,6 +22,8 @@ type Look struct {
 	User string // the login by password; "" for preauth
 	Addr string // HOST:PORT of the server; "" for preauth
 
+	Greeting string // how the server has greeted, safe to print; "" where it said nothing of itself
+
 	first  *imap.Client // made to see that it can be done; given out by the first Dial
 	dial   func(ctx context.Context) (*imap.Client, error)
 	stderr func() []byte // what the host's imap process has logged; nil where that cannot be seen
@@ -83,7 +85,7 @@ func (s Seer) Look(ctx context.Context) (*Look, error) {
 		}
 		c, err := l.dial(ctx)
 		if err == nil {
-			l.first = c
+			l.first, l.Greeting = c, c.Greeting()
 			return l, nil
 		}
 		if ctx.Err() != nil {

@@ -40,6 +40,7 @@ type Run struct {
 	acct     *reconstruct.Account
 	reports  []*check.Report
 	shared   []check.Finding // what concerns the account as a whole
+	found    []Diagnosis     // the reports in words
 	work     *rebuild.Work   // what a rebuild has made, in the run's folder
 	forced   bool            // of all mailboxes, healthy ones too
 	plan     *plan.Plan
@@ -92,6 +93,8 @@ func (s *Session) begin(m rundir.Meta, a store.Account, boxes []store.Mailbox) (
 	if err := r.openLog(); err != nil {
 		return nil, errors.Join(err, r.fail(err), r.Close())
 	}
+	r.note()
+	r.keepHost()
 	r.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "host", s.host.Info().Addr, "mail_root", string(a.Root), "version", Version)
 	return r, nil
 }
@@ -230,6 +233,7 @@ func (r *Run) take(ctx context.Context, paths []store.RelPath) (*snapshot.Stored
 			r.s.rep.Info("changed while it was copied: " + remote.Safe(string(e.Path)))
 		}
 	}
+	r.keepCopy(copied)
 	return copied, r.stage(rundir.StageSnapshot)
 }
 

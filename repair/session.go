@@ -80,6 +80,7 @@ func Connect(ctx context.Context, o Options, rep Reporter) (*Session, error) {
 	if o.Remote.Log == nil {
 		o.Remote.Log = log
 	}
+	rep = &noting{Reporter: rep}
 	rep.Stage("connecting to " + remote.Safe(o.Remote.Target))
 	host, err := remote.Dial(ctx, o.Remote)
 	if err != nil {

@@ -327,6 +327,7 @@ func reopen(ctx context.Context, o Options, id string, rep Reporter) (*Run, erro
 	if err := r.openLog(); err != nil {
 		return nil, errors.Join(err, r.Close(), r.s.Close())
 	}
+	r.note()
 	return r, nil
 }
 

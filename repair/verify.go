@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"dovemend/remote/imap"
 	"dovemend/repair/apply"
@@ -27,18 +28,20 @@ func (r *Run) Verify(ctx context.Context) (*Verification, error) {
 	if r.plan == nil {
 		return nil, errors.New("verify: no plan was applied")
 	}
-	v := &Verification{OK: true}
+	v, k := &Verification{OK: true}, &keptVerification{}
 	if r.plan.Moves != nil {
+		defer r.keepVerification(k, v)
 		return v, r.verifyMoves(ctx, v)
 	}
 	if err := r.verifyFiles(ctx, v); err != nil {
 		return nil, err
 	}
+	defer r.keepVerification(k, v)
 	switch {
 	case r.plan.Remedy == plan.Undo:
 		v.IMAPNot = "a look over IMAP could change the files that were just brought back"
 	default:
-		if err := r.verifyIMAP(ctx, v); err != nil {
+		if err := r.verifyIMAP(ctx, v, k); err != nil {
 			return v, err
 		}
 	}
@@ -114,7 +117,7 @@ func hash(ctx context.Context, src snapshot.Source, entries []snapshot.Entry, at
 }
 
 // verifyIMAP reads every repaired mailbox and compares it with what was promised.
-func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
+func (r *Run) verifyIMAP(ctx context.Context, v *Verification, k *keptVerification) error {
 	if r.reports == nil {
 		// A resumed run: what the mailbox was is told by the copy, not by what is left of it.
 		if err := r.examine(ctx); err != nil {
@@ -136,6 +139,9 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
 	var none *NoLookError
 	if errors.As(err, &none) {
 		v.IMAPNot = none.Error()
+		if none.Err != nil {
+			k.failed(none.Err)
+		}
 		return nil
 	}
 	if err != nil {
@@ -143,8 +149,13 @@ func (r *Run) verifyIMAP(ctx context.Context, v *Verification) error {
 	}
 	defer l.Close()
 	v.IMAP = l.How
+	if l.User != "" { // a process that dovemend has started itself greets with nothing worth keeping
+		k.Greeting = l.Greeting
+	}
 	take := func() ([]probe.Reading, []BoxVerdict, error) {
+		began := time.Now().UTC()
 		readings, err := probe.Take(ctx, l.Dial, names, probe.Options{Bodies: true, Sort: true}, r.s.rep)
+		k.looked(began, readings)
 		var boxes []BoxVerdict
 		for i := range readings {
 			boxes = append(boxes, r.judge(&readings[i]))

@@ -15,6 +15,7 @@ import (
 	"dovemend/remote/remotetest/demoaccount"
 	"dovemend/repair"
 	"dovemend/repair/inspect"
+	"dovemend/repair/report"
 	"dovemend/repair/rundir"
 	"dovemend/repair/salvage"
 )
@@ -112,6 +113,22 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"What an evacuation did":                 {evacuatedDocument{}},
 		"Each message that was not moved":        {leftDocument{}},
 		"What an evacuation moves":               {movesDocument{}},
+		"A report":                               {reportDocument{}, report.Report{}},
+		"How it stands":                          {report.Verdict{}},
+		"Each line of how it stands":             {report.Line{}},
+		"Whose mail":                             {report.Account{}},
+		"What is known of the host":              {report.Host{}},
+		"Each run of a report":                   {report.Run{}},
+		"Each mailbox before":                    {report.Box{}},
+		"Each thing that was wrong":              {report.Finding{}},
+		"Each group of steps":                    {report.Done{}},
+		"The copy of before":                     {report.Copy{}},
+		"Messages that left their mailbox":       {report.Saved{}},
+		"Each thing the server said":             {report.Reply{}},
+		"The comparison afterwards":              {report.Verified{}},
+		"Each mailbox afterwards":                {report.VerifiedBox{}},
+		"Each thing that happened":               {report.Event{}},
+		"The text for the hosting company":       {report.Letter{}},
 		"What the header of an extension tells, depending on the extension":                                {facts[inspect.OfExtensionHeader]},
 		"Each name in the header of a list index":                                                          {facts[inspect.OfListName]},
 		"Each mailbox in the header of a virtual mailbox":                                                  {facts[inspect.OfVirtualMailbox]},
@@ -215,6 +232,7 @@ func TestWhatEachVerbWritesIsDocumented(t *testing.T) {
 		"salvage":   {[]string{"--from", cut, "--to", filepath.Join(t.TempDir(), "out"), "--mailbox", "INBOX"}, []string{"from", "to", "format", "salvaged", "folders", "ledger", "stored", "damaged", "missing", "was", "unread", "why"}},
 		"probe":     {[]string{"--host", "h", "--imap", "127.0.0.1:1", "--imap-tls", "none"}, []string{"looks", "looked", "found", "healthy", "connections", "class", "whose"}},
 		"runs":      {[]string{"--state-dir", state}, []string{"state_dir", "id", "mail_root", "folder", "can_undo", "can_resume"}},
+		"report":    {[]string{"--state-dir", state}, []string{"report_version", "verdict", "state", "support", "subject", "timeline", "mail_root", "findings", "copy"}},
 		"inspect":   {[]string{"--file", account}, []string{"files", "index", "log", "dbox", "map_uid", "file_id", "faults", "entries"}},
 		"version":   {nil, []string{"version", "go", "system"}},
 		"undo":      {[]string{"--host", "h"}, []string{"error", "hint"}},

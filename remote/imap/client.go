@@ -24,11 +24,12 @@ const (
 // Client is one connection to a server. Its methods may not be called concurrently. After an error for which [Ended]
 // is true every further command fails; make a new connection then.
 type Client struct {
-	lib   *imapclient.Client
-	w     *wire
-	in    bool // logged in
-	tried bool // a login was tried
-	count int  // messages in the mailbox examined, as far as the server's word is taken
+	lib      *imapclient.Client
+	w        *wire
+	in       bool // logged in
+	tried    bool // a login was tried
+	greeting string
+	count    int // messages in the mailbox examined, as far as the server's word is taken
 
 	notes []Notice
 }
@@ -107,8 +108,21 @@ func (c *Client) greet(ctx context.Context) error {
 		return err
 	}
 	c.in = c.lib.State() == goimap.ConnStateAuthenticated
+	c.w.mu.Lock()
+	c.greeting = c.w.scan.first.text
+	if c.greeting == encrypted {
+		c.greeting = ""
+	}
+	c.w.mu.Unlock()
 	return nil
 }
+
+// encrypted stands for the greeting of a server once the connection is encrypted: after STARTTLS there is no second one.
+const encrypted = "connection is encrypted"
+
+// Greeting is how the server has greeted, without its list of capabilities, safe to print: mostly it tells the name of the
+// program. "" with STARTTLS, where the greeting comes from before the encryption.
+func (c *Client) Greeting() string { return c.greeting }
 
 // Preauthenticated reports whether the connection is logged in.
 func (c *Client) Preauthenticated() bool { return c.in && !c.tried }

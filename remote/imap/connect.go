@@ -74,7 +74,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 			conn.Close()
 			return nil, err
 		}
-		greeting = "* OK connection is encrypted\r\n"
+		greeting = "* OK " + encrypted + "\r\n"
 		fallthrough
 	default:
 		if conn, err = handshake(ctx, conn, tlsConfig); err != nil {

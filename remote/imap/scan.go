@@ -51,6 +51,7 @@ type scanner struct {
 	bye     status
 	notices []status
 	tagged  status
+	first   status // the first untagged one: the greeting
 }
 
 // begin is called before each command.
@@ -257,6 +258,9 @@ func (s *scanner) fetched(end bool) {
 
 func (s *scanner) note() {
 	st, ok := parseStatus(s.head, s.secrets...)
+	if ok && st.tag == "*" && s.first.typ == "" {
+		s.first = st
+	}
 	switch {
 	case !ok:
 	case st.tag != "*":

@@ -43,7 +43,8 @@ type Message struct {
 type Reply struct {
 	Text  string
 	Count int       // how often it came
-	At    time.Time // when it came first, by this machine's clock
+	At    time.Time // when it first came, by this computer's clock
+	Last  time.Time // and when last
 	imap.Explanation
 }
 
@@ -73,14 +74,16 @@ var timing = regexp.MustCompile(` \([0-9.+ ]+ secs\)\.?$`)
 // addReply counts a text that is there already.
 func addReply(list []Reply, text string, x imap.Explanation) []Reply {
 	text = timing.ReplaceAllString(text, "")
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	for i := range list {
 		if list[i].Text == text {
 			list[i].Count++
+			list[i].Last = now
 			return list
 		}
 	}
 	if len(list) >= maxReplies {
 		return list
 	}
-	return append(list, Reply{Text: text, Count: 1, At: time.Now().UTC(), Explanation: x})
+	return append(list, Reply{Text: text, Count: 1, At: now, Last: now, Explanation: x})
 }
