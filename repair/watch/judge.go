@@ -57,6 +57,7 @@ func (j *judge) note(format string, args ...any) {
 // account judges whether the account could be looked at at all.
 func (j *judge) account() {
 	switch o := j.o; {
+	case o.Waited && j.s.Wait.Failures == 0: // another dovemend works on the account
 	case o.Waited:
 		j.raise(j.s.Wait.Why.alarm(""))
 	case o.Failure != nil:

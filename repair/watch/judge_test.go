@@ -169,7 +169,9 @@ func TestJudge(t *testing.T) {
 			f.Log, f.Index = 40<<20, 600<<20
 			o.box("INBOX").Files = f
 		}, []string{"index-large INBOX", "log-large INBOX"}},
-		{"sound files", func(_ *State, o *Observation, _ *Policy) { o.box("INBOX").Files, o.Storage = sound("mdbox"), sound("mdbox") }, nil},
+		{"sound files", func(_ *State, o *Observation, _ *Policy) {
+			o.box("INBOX").Files, o.Storage = sound("mdbox"), sound("mdbox")
+		}, nil},
 		{"the map index is empty", func(_ *State, o *Observation, _ *Policy) {
 			o.Storage = sound("mdbox")
 			o.Storage.Index = 0

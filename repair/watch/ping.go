@@ -27,11 +27,12 @@ const (
 // Pinger tells a monitor (Healthchecks, or what understands the same) how a look ended. Whoever knows the URL can do so too, so
 // it is a secret: it is in no error, and [Pinger.String] does not tell it.
 type Pinger struct {
-	base    *url.URL
-	client  *http.Client
-	agent   string
-	timeout time.Duration
-	pause   time.Duration
+	Timeout time.Duration // of one try; three are made
+	Pause   time.Duration // before the second try; twice that before the third
+
+	base   *url.URL
+	client *http.Client
+	agent  string
 }
 
 // NewPinger takes the URL that means success; "/start" and "/fail" are put behind its path. Its error does not contain the URL.
@@ -44,7 +45,7 @@ func NewPinger(raw, agent string) (*Pinger, error) {
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone() // proxies as the environment says
 	transport.DisableKeepAlives = true                           // the next ping is minutes away
-	return &Pinger{base: u, agent: agent, timeout: pingTimeout, pause: pingPause,
+	return &Pinger{base: u, agent: agent, Timeout: pingTimeout, Pause: pingPause,
 		client: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
 }
 
@@ -91,13 +92,13 @@ func (p *Pinger) send(ctx context.Context, signal, body string) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(time.Duration(try) * p.pause):
+		case <-time.After(time.Duration(try) * p.Pause):
 		}
 	}
 }
 
 func (p *Pinger) try(ctx context.Context, to, body string) (again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
 	if err != nil {

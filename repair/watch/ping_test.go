@@ -55,7 +55,7 @@ func pinger(t *testing.T, to string) *Pinger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.timeout, p.pause = 300*time.Millisecond, time.Millisecond
+	p.Timeout, p.Pause = 300*time.Millisecond, time.Millisecond
 	return p
 }
 
@@ -180,7 +180,7 @@ func TestAPingIsTriedAgainAndFollowsAMonitorThatMoved(t *testing.T) {
 func TestAPingEndsWithItsContext(t *testing.T) {
 	m := newMonitor(t, func(w http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() })
 	p := pinger(t, m.URL+secretPath)
-	p.timeout, p.pause = time.Hour, time.Hour
+	p.Timeout, p.Pause = time.Hour, time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Success(ctx, "") }()
