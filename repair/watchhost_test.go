@@ -113,7 +113,9 @@ func TestWatchTellsWhyTheHostCannotBeReached(t *testing.T) {
 		banned bool
 	}{
 		"nobody there": {func(o *Options) { o.Remote.Target = "anna@" + free(t) }, "look-failed host-unreachable", false},
-		"another key":  {func(o *Options) { o.Remote.Target, o.Remote.KnownHosts = b.h.User()+"@"+b.h.Addr(), []string{os.DevNull} }, "look-failed host-key", true},
+		"another key": {func(o *Options) {
+			o.Remote.Target, o.Remote.KnownHosts = b.h.User()+"@"+b.h.Addr(), []string{os.DevNull}
+		}, "look-failed host-key", true},
 		"no login": {func(o *Options) {
 			other := remotetest.Embedded(t, remotetest.EmbeddedOptions{Layout: "sdbox"})
 			o.Remote.Identities = []string{other.Identity()}

@@ -39,7 +39,8 @@ type Watched struct {
 	Connections int       // over IMAP, one after the other
 	Seen        watch.Observation
 	Err         error // why the account could not be reached; one of the alarms tells it in words
-	PingErr     error // the monitor could not be told
+	Pinged      bool  // a monitor was to be told
+	PingErr     error // and could not be
 }
 
 // Healthy reports whether there is no alarm.
@@ -183,6 +184,7 @@ func (w *Watcher) ping(ctx context.Context, x *Watched, send func(*watch.Pinger)
 	if w.w.Pinger == nil || ctx.Err() != nil {
 		return
 	}
+	x.Pinged = true
 	if err := send(w.w.Pinger); err != nil && ctx.Err() == nil && x.PingErr == nil {
 		x.PingErr = err
 		w.rep.Warn("the monitor could not be told: " + err.Error())
@@ -219,6 +221,22 @@ func (x *Watched) Summary() string {
 	}
 	if x.First {
 		s += "; this first look only learned"
+	}
+	return s
+}
+
+// Headline names the weightiest alarm in one line, and counts the others.
+func (x *Watched) Headline() string {
+	if len(x.Alarms) == 0 {
+		return ""
+	}
+	a := x.Alarms[0]
+	s := a.Text
+	if a.Mailbox != "" {
+		s = a.Mailbox + ": " + s
+	}
+	if n := len(x.Alarms) - 1; n > 0 {
+		s += " (and " + counted(n, "more alarm", "more alarms") + ")"
 	}
 	return s
 }

@@ -75,6 +75,7 @@ func (p *program) app() *cli.App {
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
 		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.runs(), p.undo(), p.resume(),
+		p.watch(),
 		p.inspect(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -97,7 +96,7 @@ func TestKeptFilesAreThereForTheirOwnerOnlyAndBounded(t *testing.T) {
 	if err := SetAsideKept(state, "watch", "x.json"); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := ReadKept(state, "watch", "x.json.damaged", 100); err != nil || fmt.Sprintf("%s", b) != "0123456789a" {
+	if b, err := ReadKept(state, "watch", "x.json.damaged", 100); err != nil || string(b) != "0123456789a" {
 		t.Errorf("set aside: %q, %v", b, err)
 	}
 }
