@@ -14,7 +14,9 @@ var wrongValues = map[string]string{
 	"imap-user": "", "imap-password-command": "", "imap-ca": "/no/such/file", "preauth": "maybe", "state-dir": "runs",
 	"engine": "rsync", "connections": "0", "compress": "gzip",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
-	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
+	"interval": "5s", "max-drop": "many", "hold": "-1h", "max-cache": "0", "connection-limit": "0", "ping": "ftp://hc.example.org/x", "ping-command": "",
+	"explain": "/no/such/file",
+	"file":    "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
 }
 
 func TestAWrongValueOfAnyFlagIsAUsageErrorThatNamesIt(t *testing.T) {
