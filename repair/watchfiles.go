@@ -159,6 +159,9 @@ const recheck = 300 * time.Millisecond
 // messages are there, where that has to be known.
 func indexFiles(ctx context.Context, fsys *remote.FS, dir, name, layout string, mail func(dir string) (bool, error)) (*watch.Files, error) {
 	f, err := indexFilesNow(fsys, dir, name, layout, mail)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil // what may not be read tells nothing; that it may not, the look over IMAP will tell
+	}
 	if err != nil || layout == "maildir" || f.Index > 0 && f.BadIndex == "" {
 		return f, err
 	}

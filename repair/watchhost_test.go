@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"dovemend/remote/remotetest"
+	"dovemend/remote/remotetest/sshhost"
 	"dovemend/repair/rundir"
 	"dovemend/repair/store"
 	"dovemend/repair/watch"
@@ -76,6 +77,32 @@ func TestWatchTellsDamageByTheFilesAloneAndChangesNothing(t *testing.T) {
 		t.Errorf("it was looked at over IMAP: %q, %q", x.IMAP, x.Summary())
 	}
 }
+
+func TestWatchOfALoginWithoutAShellIsQuiet(t *testing.T) {
+	h := remotetest.Embedded(t, remotetest.EmbeddedOptions{Layout: "sdbox", Options: sshhost.Options{NoShell: true}, Lay: func(root string) error {
+		return laySdbox(filepath.Join(root, "mailboxes", "INBOX", "dbox-Mails"), 3)
+	}})
+	b := &bench{T: t, h: h, state: filepath.Join(t.TempDir(), "state"), said: &said{}}
+	o := b.watchOptions()
+	o.IMAP = IMAPOptions{Preauth: true}
+	w := warned{}
+	x, err := NewWatcher(o, WatchOptions{Policy: watch.Default()}, &w).Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "files alone", x, "files-damaged INBOX")
+	if len(w.texts) > 0 || x.Seen.Processes != -1 || !strings.Contains(x.IMAPNot, "no IMAP password") {
+		t.Errorf("warned %q, %d processes, not over IMAP since %q", w.texts, x.Seen.Processes, x.IMAPNot)
+	}
+}
+
+// warned keeps what was warned of.
+type warned struct {
+	Silent
+	texts []string
+}
+
+func (w *warned) Warn(text string) { w.texts = append(w.texts, text) }
 
 func TestWatchKeepsOutOfTheWayOfARepair(t *testing.T) {
 	b := newBench(t)

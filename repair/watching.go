@@ -194,7 +194,10 @@ func (w *Watcher) ping(ctx context.Context, x *Watched, send func(*watch.Pinger)
 // tell tells the monitor what the look came to.
 func (w *Watcher) tell(ctx context.Context, x *Watched) {
 	w.ping(ctx, x, func(p *watch.Pinger) error {
-		if x.Healthy() {
+		switch {
+		case x.Healthy() && x.First:
+			return p.Success(ctx, x.Summary()+"; this first look only learned")
+		case x.Healthy():
 			return p.Success(ctx, x.Summary())
 		}
 		return p.Fail(ctx, x.Reason())
@@ -216,11 +219,10 @@ func (x *Watched) Summary() string {
 		return "not looked at: another dovemend works on this account"
 	case x.Waits:
 		return "not looked at before " + x.Until.Local().Format("15:04:05") + ", since earlier looks failed"
+	case x.IMAP == "" && len(x.Seen.Mailboxes) == 0:
+		return "nothing could be looked at"
 	case x.IMAP == "":
 		s = "looked at the files of " + counted(len(x.Seen.Mailboxes), "mailbox", "mailboxes") + ", not over IMAP"
-	}
-	if x.First {
-		s += "; this first look only learned"
 	}
 	return s
 }

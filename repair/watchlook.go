@@ -31,7 +31,7 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 	seer := Seer{IMAP: w.o.IMAP, Log: w.log, Account: store.Account{Address: w.o.Account}}
 	files := map[string]*watch.Files{}
 	if w.o.Remote.Target != "" {
-		s, err := Connect(ctx, w.o, w.rep)
+		s, err := Connect(ctx, w.o, calm{w.rep})
 		if err != nil {
 			x.Err = err
 			o.Failure, o.Host, o.Banned = hostFailure(err), true, errors.Is(err, remote.ErrAuth) || errors.Is(err, remote.ErrHostKey)
@@ -75,6 +75,12 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 	return nil
 }
 
+// calm passes on what a session warns of as something worth knowing: it would be the same at each look.
+type calm struct{ Reporter }
+
+// Warn tells it as what is worth knowing.
+func (c calm) Warn(text string) { c.Info(text) }
+
 // askedName is a mailbox's name as it was given, in the form of [plainName].
 func askedName(name string) string {
 	if strings.EqualFold(name, "INBOX") {
@@ -110,7 +116,6 @@ func (w *Watcher) lookIMAP(ctx context.Context, seer Seer, state *watch.State, f
 	switch {
 	case errors.As(err, &none) && none.Err == nil && seer.Host != nil:
 		x.IMAPNot = none.Error()
-		w.rep.Warn("it is not looked at over IMAP: " + x.IMAPNot)
 		return nil
 	case errors.As(err, &none) && none.Err == nil:
 		return none

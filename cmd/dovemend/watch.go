@@ -44,7 +44,7 @@ func (p *program) watch() *cli.Command {
 			text(c, "max-drop", "10,50%", "`N,P%` messages that may go from a mailbox between two looks: it is told when more than N and more than P% are gone; N, P% or off"),
 			text(c, "hold", "24h", "`TIME` how long a loss is told before it is taken for what is to be; 0 tells it for ever"),
 			&cli.IntFlag{Name: "max-cache", Usage: "`MB` from which size on a dovecot.index.cache is told", Value: 512, Category: c, EnvVars: env("max-cache")},
-			&cli.IntFlag{Name: "connection-limit", Usage: "`N` connections the host allows (default: as it has told)", Category: c, EnvVars: env("connection-limit"), DefaultText: "as told"},
+			&cli.IntFlag{Name: "connection-limit", Usage: "`N` connections the host allows at one time from one address", Category: c, EnvVars: env("connection-limit"), DefaultText: "as the host has told"},
 			&cli.StringFlag{Name: "ping", Usage: "`URL` tell this monitor (Healthchecks) how each look ends; other users of this computer can see it, so better: $DOVEMEND_PING", Category: "Monitor"},
 			text("Monitor", "ping-command", "", "`CMD` a command whose first line of output is that URL"),
 		}, hostFlags(), accountFlags(), []cli.Flag{

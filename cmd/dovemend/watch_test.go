@@ -66,6 +66,9 @@ func (s *mailServer) serve(c net.Conn) {
 			s.looks.Add(1)
 			n := s.messages.Load()
 			b.WriteString("* " + itoa(n) + " EXISTS\r\n* OK [UIDVALIDITY " + itoa(s.validity.Load()) + "] v\r\n* OK [UIDNEXT " + itoa(n+1) + "] n\r\n")
+		case strings.HasPrefix(cmd, "STATUS"):
+			n := s.messages.Load()
+			b.WriteString("* STATUS INBOX (MESSAGES " + itoa(n) + " UIDNEXT " + itoa(n+1) + " UIDVALIDITY " + itoa(s.validity.Load()) + " UNSEEN 11)\r\n")
 		case strings.HasPrefix(cmd, "UID FETCH"):
 			for i := range s.messages.Load() {
 				b.WriteString("* " + itoa(i+1) + " FETCH (UID " + itoa(i+1) + " FLAGS (\\Seen))\r\n")
@@ -206,6 +209,17 @@ func TestWatchAsJSONAndWithAMonitor(t *testing.T) {
 		if code, out, errs := watchRun(t, flags...); code != 2 || strings.Contains(out+errs, "secret") {
 			t.Errorf("%s: exit %d, %q, %q", bad, code, out, errs)
 		}
+	}
+}
+
+func TestWatchAsksALargeMailboxForNumbersAlone(t *testing.T) {
+	s := newMailServer(t)
+	s.messages.Store(100_000)
+	t.Setenv("DOVEMEND_IMAP_PASSWORD", "good")
+	code, out, errs := watchRun(t, append(s.flags(t), "--json")...)
+	var doc watchDocument
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != 0 || len(doc.Mailboxes) != 1 || *doc.Mailboxes[0].Messages != 100_000 || *doc.Mailboxes[0].Unread != 11 {
+		t.Errorf("exit %d, %v: %s%s", code, err, out, errs)
 	}
 }
 

@@ -28,6 +28,9 @@ func (k *call) printWatch(x *repair.Watched) {
 	} else if !k.quiet {
 		k.printWatched(x)
 	}
+	if !k.quiet && x.Looked && x.IMAPNot != "" {
+		k.say("It was not looked at over IMAP: %s.", ui.Safe(x.IMAPNot))
+	}
 	for _, a := range x.Alarms {
 		if (k.quiet || many) && !a.New {
 			continue // it was told when it was new

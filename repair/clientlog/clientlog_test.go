@@ -3,6 +3,7 @@ package clientlog
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"testing/iotest"
 )
+
+var update = flag.Bool("update", false, "write what is found to the golden files")
 
 func never(string) bool { return false }
 
@@ -48,7 +51,7 @@ func TestEachProgramsLogIsUnderstood(t *testing.T) {
 			l := read(t, string(b))
 			got := fmt.Sprintf("%s|%d connections|%d logins|%s|%s\n%s", l.Program, l.Connections, l.Logins, l.First, l.Last, tell(l))
 			golden := strings.TrimSuffix(file, ".log") + ".golden"
-			if os.Getenv("UPDATE") != "" {
+			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -84,7 +84,7 @@ func (p Policy) fail(w Wait, f Failure, now time.Time, host, banned bool) Wait {
 	if p.Jitter != nil {
 		jitter = p.Jitter()
 	}
-	w.Until = now.Add(time.Duration(delay * (0.8 + 0.4*jitter)))
+	w.Until = now.Add(time.Duration(delay * (0.8 + 0.4*jitter))).Truncate(time.Second)
 	w.Why, w.Host, w.Banned = f.shorten(), host, banned
 	return w
 }
