@@ -65,11 +65,11 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 	} else if err := w.lookIMAP(ctx, seer, state, files, x); err != nil {
 		return err
 	}
-	if x.IMAP == "" { // the files alone
-		for _, m := range seer.Account.Mailboxes {
-			if name := remote.Safe(m.Name); files[name] != nil && w.asked(m) && !slices.ContainsFunc(o.Mailboxes, func(s watch.Seen) bool { return s.Name == name }) {
-				o.Mailboxes = append(o.Mailboxes, watch.Seen{Name: name, Files: files[name]})
-			}
+	for _, m := range seer.Account.Mailboxes { // those of which the files alone tell
+		name := remote.Safe(m.Name)
+		if f := files[name]; f != nil && w.asked(m) && (x.IMAP == "" || state.Damage(name, f, w.w.Policy.Accept) != "") &&
+			!slices.ContainsFunc(o.Mailboxes, func(s watch.Seen) bool { return s.Name == name }) {
+			o.Mailboxes = append(o.Mailboxes, watch.Seen{Name: name, Files: f})
 		}
 	}
 	return nil

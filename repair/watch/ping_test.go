@@ -177,6 +177,22 @@ func TestAPingIsTriedAgainAndFollowsAMonitorThatMoved(t *testing.T) {
 	}
 }
 
+func TestAPingDoesNotLeaveTLS(t *testing.T) {
+	m := newMonitor(t, nil)
+	tls := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, m.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer tls.Close()
+	p := pinger(t, tls.URL+secretPath)
+	if err := p.Success(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "certificate is not trusted") {
+		t.Errorf("an unknown certificate: %v", err)
+	}
+	p.client.Transport = tls.Client().Transport
+	if err := p.Success(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "nothing is encrypted") || len(m.all()) > 0 {
+		t.Errorf("got %v, and the other monitor heard %q", err, m.all())
+	}
+}
+
 func TestAPingEndsWithItsContext(t *testing.T) {
 	m := newMonitor(t, func(w http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() })
 	p := pinger(t, m.URL+secretPath)
