@@ -77,7 +77,7 @@ func (p *program) app() *cli.App {
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
 		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.runs(), p.undo(), p.resume(),
-		p.probe(), p.inspect(), p.report(), p.demo(), p.completion(), p.man(), p.version(),
+		p.probe(), p.watch(), p.inspect(), p.report(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
 		c.OnUsageError, c.HideHelpCommand = onUsageError, true

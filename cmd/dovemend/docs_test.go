@@ -37,7 +37,7 @@ func TestDocsNameOnlyVerbsAndFlagsThatExist(t *testing.T) {
 			flags = append(flags, "--"+f.Names()[0])
 		}
 	}
-	others := map[string]string{"design.md --dry-run": "what there is not"}
+	others := map[string]string{"design.md --dry-run": "what there is not", "watch.md --user": "of systemctl", "watch.md --failed": "of systemctl"}
 	code := regexp.MustCompile("(?m)`[^`\n]+`|^ {2,}[^\n]+$")
 	flag := regexp.MustCompile(`(?:^|[ (\x60])(--[a-z][a-z-]*)`)
 	call := regexp.MustCompile(`\bdovemend ([a-z]+)\b`)

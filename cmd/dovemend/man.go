@@ -72,7 +72,7 @@ func writeManual(w *strings.Builder, app *cli.App) {
 	for _, e := range manExits {
 		p(".TP\n.B %s\n%s", e[0], roff.Replace(e[1]))
 	}
-	p(".SH ENVIRONMENT\nEach shared flag can be given as a variable, named after it. Passwords: \\fBDOVEMEND_SSH_PASSWORD\\fR, \\fBDOVEMEND_IMAP_PASSWORD\\fR.")
+	p(".SH ENVIRONMENT\nEach shared flag can be given as a variable, named after it. Passwords: \\fBDOVEMEND_SSH_PASSWORD\\fR, \\fBDOVEMEND_IMAP_PASSWORD\\fR. The URL of a monitor: \\fBDOVEMEND_PING\\fR.")
 	p(".SH SEE ALSO\n.BR ssh (1),\n.BR ssh_config (5)")
 }
 

@@ -55,8 +55,8 @@ func (p *program) report() *cli.Command {
 	}
 }
 
-// secretVariables hold what must not be in a report whatever it is made of; so does every variable whose name says so.
-var secretVariables = []string{"PASSWORD", "SECRET", "TOKEN", "PING", "PASSPHRASE"}
+// secretWords are in the names of variables whose value must not be in a report, whatever it is made of.
+var secretWords = []string{"PASSWORD", "SECRET", "TOKEN", "PING", "PASSPHRASE"}
 
 func doReport(k *call) error {
 	doc := &reportDocument{Report: &report.Report{Runs: []report.Run{}}}
@@ -257,7 +257,7 @@ func secretsAround(env []string) []string {
 		if strings.HasSuffix(name, "_COMMAND") || len(value) < 4 {
 			continue
 		}
-		if slices.ContainsFunc(secretVariables, func(s string) bool { return strings.Contains(strings.ToUpper(name), s) }) {
+		if slices.ContainsFunc(secretWords, func(s string) bool { return strings.Contains(strings.ToUpper(name), s) }) {
 			out = append(out, value)
 		}
 	}

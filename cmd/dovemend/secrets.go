@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,11 +67,15 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutSecrets takes our own passwords out of an environment.
+// secretVariables are the environment variables that hold a secret.
+var secretVariables = []string{"DOVEMEND_SSH_PASSWORD", "DOVEMEND_IMAP_PASSWORD", "DOVEMEND_PING"}
+
+// withoutSecrets takes our own secrets out of an environment.
 func withoutSecrets(env []string) []string {
 	var out []string
 	for _, v := range env {
-		if !strings.HasPrefix(v, "DOVEMEND_SSH_PASSWORD=") && !strings.HasPrefix(v, "DOVEMEND_IMAP_PASSWORD=") {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.Contains(secretVariables, name) {
 			out = append(out, v)
 		}
 	}

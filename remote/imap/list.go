@@ -92,11 +92,12 @@ func (l *Listing) Names() []string {
 	return names
 }
 
-// Examined is what EXAMINE tells of a mailbox.
+// Examined is what EXAMINE or STATUS tells of a mailbox.
 type Examined struct {
 	UIDValidity uint32
 	UIDNext     uint32
 	Exists      uint32
+	Unseen      int // messages that are not \Seen; -1 where that was not told: STATUS tells it, EXAMINE does not
 }
 
 // Examine opens a mailbox for reading only. See the package comment on what that may do to a damaged one.
@@ -105,7 +106,7 @@ func (c *Client) Examine(ctx context.Context, mailbox string) (Examined, error) 
 	err := c.do(ctx, "EXAMINE", smallAnswer, func() error {
 		data, err := c.lib.Select(mailbox, &goimap.SelectOptions{ReadOnly: true}).Wait()
 		if err == nil {
-			e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: data.NumMessages}
+			e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: data.NumMessages, Unseen: -1}
 			c.count = int(min(data.NumMessages, maxMessages))
 		}
 		return err
@@ -117,14 +118,17 @@ func (c *Client) Examine(ctx context.Context, mailbox string) (Examined, error) 
 func (c *Client) Status(ctx context.Context, mailbox string) (Examined, error) {
 	var e Examined
 	err := c.do(ctx, "STATUS", smallAnswer, func() error {
-		data, err := c.lib.Status(mailbox, &goimap.StatusOptions{NumMessages: true, UIDNext: true, UIDValidity: true}).Wait()
+		data, err := c.lib.Status(mailbox, &goimap.StatusOptions{NumMessages: true, UIDNext: true, UIDValidity: true, NumUnseen: true}).Wait()
 		if err != nil {
 			return err
 		}
 		if data == nil || data.NumMessages == nil {
 			return errors.New("in STATUS: the answer holds no numbers")
 		}
-		e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: *data.NumMessages}
+		e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: *data.NumMessages, Unseen: -1}
+		if data.NumUnseen != nil {
+			e.Unseen = int(min(*data.NumUnseen, maxMessages))
+		}
 		return nil
 	})
 	return e, err

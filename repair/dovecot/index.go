@@ -138,7 +138,7 @@ func parseIndex(b []byte, model *Index) (*Index, []Fault) {
 		return x, fs.all()
 	}
 	x.Header = parseIndexHeader(b)
-	end := x.checkGeometry(b, fs)
+	end := x.checkGeometry(len(b), fs)
 	x.parseExts(b, end, fs)
 	if x.Unusable != "" {
 		x.guessGeometry(b, model, fs)
@@ -171,8 +171,8 @@ func parseIndexHeader(b []byte) IndexHeader {
 	return h
 }
 
-// checkGeometry makes the checks of mail_index_check_header_compat and returns where the headers end.
-func (x *Index) checkGeometry(b []byte, fs *faults) int {
+// checkGeometry makes the checks of mail_index_check_header_compat for a file of that size and returns where the headers end.
+func (x *Index) checkGeometry(size int, fs *faults) int {
 	h := &x.Header
 	if h.Major != 7 {
 		x.unusable(fs, 0, "index-major-version", "major version is %d, not 7", h.Major)
@@ -185,11 +185,11 @@ func (x *Index) checkGeometry(b []byte, fs *faults) int {
 	}
 	if h.BaseHeaderSize < indexHeaderSize || uint32(h.BaseHeaderSize) > h.HeaderSize {
 		x.unusable(fs, 2, "index-header-size", "base header has %d bytes, all headers %d", h.BaseHeaderSize, h.HeaderSize)
-		return len(b)
+		return size
 	}
-	if int64(h.HeaderSize) > int64(len(b)) {
-		x.unusable(fs, 4, "index-header-size", "headers have %d bytes, the file %d", h.HeaderSize, len(b))
-		return len(b)
+	if int64(h.HeaderSize) > int64(size) {
+		x.unusable(fs, 4, "index-header-size", "headers have %d bytes, the file %d", h.HeaderSize, size)
+		return size
 	}
 	if h.RecordSize < 8 {
 		x.unusable(fs, 8, "index-record-size", "record size is %d, less than 8", h.RecordSize)
