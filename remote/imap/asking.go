@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"cmp"
 	"regexp"
 	"slices"
@@ -78,19 +79,36 @@ func (s *scanner) pass(part []byte, end bool) {
 	}
 }
 
+// uidOf is the UID that a FETCH response names; 0 for none.
+func uidOf(head []byte) uint32 {
+	text := []byte(nil)
+	if _, after, ok := bytes.Cut(head, []byte(" FETCH (UID ")); ok { // as servers do
+		if end := bytes.IndexAny(after, " )\r\n"); end >= 0 {
+			text = after[:end]
+		}
+	}
+	if text == nil {
+		m := uidItem.FindSubmatch(head)
+		if m == nil {
+			return 0
+		}
+		text = m[1]
+	}
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
 // asked notes a response that is kept: at its end, or where a literal of it begins.
 func (s *scanner) asked(end bool) {
 	a := s.ask
 	if a == nil || a.item == nil || !fetchHead.Match(s.head) {
 		return
 	}
-	m := uidItem.FindSubmatch(s.head)
-	if m == nil {
-		return
-	}
-	n, err := strconv.ParseUint(string(m[1]), 10, 32)
-	uid := uint32(n)
-	if err != nil || !a.wants(uid) {
+	uid := uidOf(s.head)
+	if uid == 0 || !a.wants(uid) {
 		return
 	}
 	has := a.item.Match(s.head)

@@ -155,29 +155,32 @@ func (s *scanner) text(part []byte) {
 			s.tail = append(s.tail[:0], s.tail[over:]...)
 		}
 	}
+	quoted, escaped, depth := s.quoted, s.escaped, s.depth
 	for _, c := range part {
 		switch {
-		case s.escaped:
-			s.escaped = false
-		case s.quoted && c == '\\':
-			s.escaped = true
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
 		case c == '"':
-			s.quoted = !s.quoted
-		case s.quoted:
+			quoted = !quoted
+		case quoted:
 		case c == '(':
-			s.depth++
+			depth++
 		case c == ')':
-			s.depth--
-		}
-		if c == ']' {
-			s.closed = true
+			depth--
 		}
 	}
+	s.quoted, s.escaped, s.depth = quoted, escaped, depth
+	s.closed = s.closed || bytes.IndexByte(part, ']') >= 0
 }
 
 // isStatus says whether the response's text is free, not made of quoted strings and lists: an untagged status, a tagged
 // response or a continuation.
 func (s *scanner) isStatus() bool {
+	if s.passing == kept {
+		return false
+	}
 	return !bytes.HasPrefix(s.head, []byte("* ")) || statusHead.Match(s.head)
 }
 
@@ -199,7 +202,10 @@ func (s *scanner) lineEnd() error {
 	if s.quoted {
 		return &limitError{"a quoted string that goes over the end of the line"}
 	}
-	m := literalTail.FindSubmatch(s.tail)
+	var m [][]byte
+	if bytes.IndexByte(s.tail, '}') >= 0 {
+		m = literalTail.FindSubmatch(s.tail)
+	}
 	if m == nil {
 		if s.passing == kept {
 			s.asked(true)

@@ -38,6 +38,8 @@ type sick struct {
 	hook     func(s *sick, command string) (answer string, hangUp, own bool) // asked first, under the lock
 	greet    func(conn int) string                                           // instead of the greeting
 
+	impatient bool // the client waits for 200 ms only
+
 	mu       sync.Mutex
 	conns    int
 	open     int
@@ -79,16 +81,33 @@ func (s *sick) dial(ctx context.Context) (*Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
 		s.serve(theirs, number)
-		s.mu.Lock()
-		s.open--
-		s.mu.Unlock()
 		theirs.Close()
 	}()
-	c, err := imap.Preauth(ctx, ours, 300*time.Millisecond)
+	timeout := 30 * time.Second
+	if s.impatient {
+		timeout = 200 * time.Millisecond
+	}
+	c, err := imap.Preauth(ctx, &counted{Conn: ours, s: s}, timeout)
 	if err != nil {
 		return nil, err
 	}
 	return &Conn{Client: c}, nil
+}
+
+// counted is the client's end of a connection.
+type counted struct {
+	net.Conn
+	s    *sick
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() {
+		c.s.mu.Lock()
+		c.s.open--
+		c.s.mu.Unlock()
+	})
+	return c.Conn.Close()
 }
 
 // quiet waits until no connection is left of what was before.
@@ -141,14 +160,14 @@ func (s *sick) serve(conn net.Conn, number int) {
 			return
 		}
 		tag, cmd, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if !s.answer(w, tag, cmd) || w.Flush() != nil {
+		if !s.answer(r, w, tag, cmd) || w.Flush() != nil {
 			return
 		}
 	}
 }
 
 // answer answers one command; false where the process is gone.
-func (s *sick) answer(w *bufio.Writer, tag, cmd string) bool {
+func (s *sick) answer(r *bufio.Reader, w *bufio.Writer, tag, cmd string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.commands = append(s.commands, cmd)
@@ -173,7 +192,7 @@ func (s *sick) answer(w *bufio.Writer, tag, cmd string) bool {
 		w.Flush()
 		return false
 	case look != "":
-		return s.messages(w, tag, cmd, look)
+		return s.messages(r, w, tag, cmd, look)
 	default:
 		s.wrong = append(s.wrong, cmd)
 	}
@@ -195,18 +214,18 @@ func asked(cmd string, look imap.Look) string {
 	return ""
 }
 
-func (s *sick) messages(w *bufio.Writer, tag, cmd string, look imap.Look) bool {
+func (s *sick) messages(r *bufio.Reader, w *bufio.Writer, tag, cmd string, look imap.Look) bool {
 	set := asked(cmd, look)
 	if s.thread && look == imap.LookThread {
 		set = fmt.Sprint("1:", s.n)
 	}
 	failed := false
 	for part := range strings.SplitSeq(set, ",") {
-		var r imap.UIDRange
-		if err := r.UnmarshalText([]byte(part)); err != nil {
+		var rng imap.UIDRange
+		if err := rng.UnmarshalText([]byte(part)); err != nil {
 			s.wrong = append(s.wrong, cmd)
 		}
-		for u := r.First; u <= min(r.Last, s.n); u++ {
+		for u := rng.First; u <= min(rng.Last, s.n); u++ {
 			if s.every > 0 && u%s.every != 0 || s.gone[u] {
 				continue
 			}
@@ -217,11 +236,9 @@ func (s *sick) messages(w *bufio.Writer, tag, cmd string, look imap.Look) bool {
 				return false
 			case hang:
 				w.Flush()
-				s.open-- // the client will let go of it
 				s.mu.Unlock()
-				time.Sleep(time.Second)
+				r.ReadByte() // until the client lets go
 				s.mu.Lock()
-				s.open++
 				return false
 			case bye:
 				if look.NamesMessages() {

@@ -190,6 +190,7 @@ func TestNewMailMeanwhileIsLeftAlone(t *testing.T) {
 
 func TestServerThatHangsIsLeftAndTheMessageFound(t *testing.T) {
 	s := sickMailbox(30).at(17, hang, imap.LookBody)
+	s.impatient = true
 	got := s.find(t, FindOptions{Looks: []imap.Look{imap.LookBody}})
 	if fmt.Sprint(got.UIDs()) != "[17]" || got.Poison[0].Crash || got.Poison[0].Reply.Class != imap.ClassTimeout {
 		t.Errorf("%+v", got.Poison)
