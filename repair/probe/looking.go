@@ -46,6 +46,9 @@ func (l *looker) end(ctx context.Context) {
 // mostMailboxes bounds how many mailboxes are looked at only because LIST names them.
 const mostMailboxes = 10_000
 
+// mostKept bounds how many answers and log lines are kept of all looks together, besides one for each look.
+const mostKept = 10_000
+
 // looker looks.
 type looker struct {
 	dial Dialer
@@ -57,6 +60,7 @@ type looker struct {
 	logged  int    // bytes of conn's log already told
 	opened  bool   // box is examined on conn
 	hungUp  int    // hang-ups in a row
+	kept    int    // answers and log lines besides the looks' own
 	gone    string // why no more connections are made; "" while they are
 	listing *imap.Listing
 	box     *MailboxLooks
@@ -201,7 +205,13 @@ func (l *looker) ask(ctx context.Context, r *LookResult, do func() error) error 
 			l.conn.Close()
 		}
 	}
+	had := len(r.Replies) + len(r.Log)
 	l.collect(r, err)
+	if l.kept += len(r.Replies) + len(r.Log) - had; l.kept > mostKept {
+		r.Log = nil
+		r.Replies = r.Replies[:min(len(r.Replies), 1)]
+		r.Why = "most of what the server says is left out: it says too much"
+	}
 	if imap.Ended(err) {
 		l.conn, l.opened = nil, false
 	}
