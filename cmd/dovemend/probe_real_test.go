@@ -100,6 +100,16 @@ func (c *realCase) refusedLook() {
 		c.t.Errorf("next: %s", hint)
 	}
 	c.quick = true
+	if c.h.Layout() != "maildir" { // where INBOX is a folder of its own
+		inbox := c.tree("mailboxes/INBOX")
+		doc = c.run(4, "probe", "--all-mailboxes")
+		if n := len(doc["looked"].([]any)); n != len(c.h.Truth.Mailboxes)-1 || len(looks(c.t, doc, "INBOX")) != 0 {
+			c.t.Errorf("%d of the other mailboxes were looked at", n)
+		}
+		if !maps.Equal(inbox, c.tree("mailboxes/INBOX")) {
+			c.t.Error("a look at the other mailboxes changed the damaged one")
+		}
+	}
 	doc = c.run(3, "probe", "--look-anyway", "--mailbox", "INBOX")
 	if len(looks(c.t, doc, "INBOX")) != 10 {
 		c.t.Errorf("with --look-anyway: %v", doc["looked"])

@@ -91,6 +91,7 @@ func (l *looker) all(ctx context.Context, mailboxes []string) error {
 	}
 	for _, name := range mailboxes {
 		l.opened = false
+		l.o.Stage("looking at " + remote.Safe(name))
 		l.box = &MailboxLooks{Mailbox: name, ServerName: name, Exists: -1, Seen: -1, Sample: -1}
 		l.box.ServerName, _ = l.listing.Resolve(name)
 		err := l.mailbox(ctx)
@@ -293,7 +294,6 @@ func (l *looker) open(ctx context.Context, r *LookResult) (bool, error) {
 
 // begin adds a result to the mailbox's.
 func (l *looker) begin(k imap.Look) *LookResult {
-	l.o.Stage(remote.Safe(l.box.Mailbox) + ": " + Command(k))
 	l.box.Looks = append(l.box.Looks, LookResult{Look: k, State: NotAsked})
 	return &l.box.Looks[len(l.box.Looks)-1]
 }
