@@ -42,6 +42,9 @@ func (r *Run) LookHarms(ctx context.Context) ([]LookHarm, error) {
 	return harms, nil
 }
 
+// KeepProbe keeps what a probe of this run's mailboxes has told, as JSON, in the run's folder: probe.json.
+func (r *Run) KeepProbe(told any) error { return r.dir.WriteJSON("probe.json", told) }
+
 // losses says in words what an outcome loses.
 func losses(o check.Outcome) string {
 	var l []string

@@ -48,6 +48,7 @@ type job interface {
 	Account() store.Account
 	LookHarms(ctx context.Context) ([]repair.LookHarm, error)
 	Suspects(mailbox string) []uint32
+	KeepProbe(told any) error
 	Accept(losses []plan.Loss, confirm []string)
 	SetAside(aside bool)
 	SetMoveBack(back bool)

@@ -179,6 +179,8 @@ func (j *fakeJob) LookHarms(context.Context) ([]repair.LookHarm, error) {
 
 func (j *fakeJob) Suspects(string) []uint32 { return nil }
 
+func (j *fakeJob) KeepProbe(any) error { return (*fake)(j).do("keep") }
+
 func (j *fakeJob) Offers(context.Context) ([]repair.Offer, error) {
 	return j.offers, (*fake)(j).do("offers")
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -97,6 +100,16 @@ func (c *realCase) refusedLook() {
 		c.t.Errorf("next: %s", hint)
 	}
 	c.quick = true
+	if c.h.Layout() != "maildir" { // where INBOX is a folder of its own
+		inbox := c.tree("mailboxes/INBOX")
+		doc = c.run(4, "probe", "--all-mailboxes")
+		if n := len(doc["looked"].([]any)); n != len(c.h.Truth.Mailboxes)-1 || len(looks(c.t, doc, "INBOX")) != 0 {
+			c.t.Errorf("%d of the other mailboxes were looked at", n)
+		}
+		if !maps.Equal(inbox, c.tree("mailboxes/INBOX")) {
+			c.t.Error("a look at the other mailboxes changed the damaged one")
+		}
+	}
 	doc = c.run(3, "probe", "--look-anyway", "--mailbox", "INBOX")
 	if len(looks(c.t, doc, "INBOX")) != 10 {
 		c.t.Errorf("with --look-anyway: %v", doc["looked"])
@@ -159,7 +172,6 @@ func TestProbeWithoutAHost(t *testing.T) {
 	if doc := c.run(5, "probe", "--account", c.h.Account(), "--imap", c.h.IMAPS()); !classes(doc, map[string]bool{})["certificate"] {
 		t.Errorf("unknown certificate: %v", doc)
 	}
-	c.run(2, "probe")
 	c.run(2, "probe", "--imap", c.h.IMAPS())
 	c.env = append(c.env, "DOVEMEND_IMAP_PASSWORD=wrong")
 	doc := c.run(5, "probe", "--account", c.h.Account(), "--imap", c.h.IMAP(), "--imap-tls", "none")
@@ -175,6 +187,23 @@ func TestProbeWithoutAHost(t *testing.T) {
 	doc = c.run(0, "probe", "--imap", c.h.IMAPS(), "--imap-ca", c.h.CA())
 	if login, ok := doc["login"].(map[string]any); doc["way"] != "preauth" || !ok || login["state"] != "works" {
 		t.Errorf("way %v, login %v", doc["way"], doc["login"])
+	}
+	kept, err := os.ReadFile(filepath.Join(doc["folder"].(string), "probe.json"))
+	if err != nil || !strings.Contains(string(kept), `"way": "preauth"`) {
+		t.Errorf("what was told is not kept: %v, %.200s", err, kept)
+	}
+	err = filepath.WalkDir(c.state, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "files") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if strings.Contains(string(b), c.h.Password()) {
+			t.Errorf("%s holds the password", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -197,7 +226,11 @@ func TestProbeTellsWhoHoldsTheConnections(t *testing.T) {
 		}
 		c.env = append(c.env, "DOVEMEND_IMAP_PASSWORD="+c.h.Password())
 		args := []string{"probe", "--imap", c.h.IMAPS(), "--imap-ca", c.h.CA()}
-		for _, more := range [][]string{nil, {"--preauth", "off"}} {
+		ways := [][]string{nil, {"--preauth", "off"}}
+		if !titles {
+			ways = nil // there is nothing else in the JSON
+		}
+		for _, more := range ways {
 			doc := c.run(1, append(args, more...)...)
 			processes, _ := doc["processes"].([]any)
 			if !classes(doc, map[string]bool{})["connection-limit"] || doc["connection_limit"].(float64) != 3 || len(processes) != 3 {
@@ -208,7 +241,7 @@ func TestProbeTellsWhoHoldsTheConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range processes {
-				if p := p.(map[string]any); titles && (p["client"] != host || p["account"] != c.h.Account()) {
+				if p := p.(map[string]any); p["client"] != host || p["account"] != c.h.Account() {
 					t.Errorf("process %v", p)
 				}
 			}

@@ -17,6 +17,12 @@ func (x *probing) report() error {
 	k := x.k
 	x.doc.Healthy = x.healthy()
 	x.limit()
+	if k.job != nil {
+		x.doc.Command = k.verb
+		if err := k.job.KeepProbe(x.doc); err != nil {
+			k.progress.Warn("what the server answered could not be kept in the run's folder: " + err.Error())
+		}
+	}
 	k.progress.Done()
 	x.printFiles()
 	if x.looked != nil {

@@ -16,6 +16,7 @@ type poisonServer struct {
 	addr   string
 	n      int
 	poison int
+	login  string // how it answers a login, in place of OK; "BYE …" untagged
 
 	mu      sync.Mutex
 	allowed int
@@ -72,6 +73,12 @@ func (s *poisonServer) serve(conn net.Conn) {
 		}
 		tag, cmd, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch {
+		case strings.HasPrefix(cmd, "LOGIN") && strings.HasPrefix(s.login, "BYE"):
+			fmt.Fprintf(conn, "* %s\r\n", s.login)
+			return
+		case strings.HasPrefix(cmd, "LOGIN") && s.login != "":
+			fmt.Fprintf(conn, "%s %s\r\n", tag, s.login)
+			return
 		case strings.HasPrefix(cmd, "LOGIN") && !s.left():
 			fmt.Fprintf(conn, "%s NO [UNAVAILABLE] Temporary authentication failure.\r\n", tag)
 			return

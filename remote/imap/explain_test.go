@@ -23,6 +23,7 @@ func TestRepliesAreExplainedByTheirVerbatimTexts(t *testing.T) {
 		{"FETCH", "BYE IMAP session state is inconsistent, please relogin.", ClassInconsistent, WhoseMailbox},
 		{"EXAMINE", "BYE Mailbox UIDVALIDITY changed", ClassUIDValidity, WhoseMailbox},
 		{"connect", "BYE Internal error occurred. Refer to server log for more information. [2026-08-14 10:11:12]", ClassInternal, WhoseAccount},
+		{"LOGIN", "OK Logged in, but initialization failed.", ClassInternal, WhoseAccount},
 		{"LOGIN", "BYE [UNAVAILABLE] Internal login failure. Refer to server log for more information.", ClassUnavailable, WhoseHost},
 		{"LOGIN", "NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)", ClassConnectionLimit, WhoseClient},
 		{"LOGIN", "NO [LIMIT] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=20)", ClassConnectionLimit, WhoseClient},

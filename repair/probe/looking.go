@@ -46,6 +46,9 @@ func (l *looker) end(ctx context.Context) {
 // mostMailboxes bounds how many mailboxes are looked at only because LIST names them.
 const mostMailboxes = 10_000
 
+// mostKept bounds how many answers and log lines are kept of all looks together, besides one for each look.
+const mostKept = 10_000
+
 // looker looks.
 type looker struct {
 	dial Dialer
@@ -57,6 +60,7 @@ type looker struct {
 	logged  int    // bytes of conn's log already told
 	opened  bool   // box is examined on conn
 	hungUp  int    // hang-ups in a row
+	kept    int    // answers and log lines besides the looks' own
 	gone    string // why no more connections are made; "" while they are
 	listing *imap.Listing
 	box     *MailboxLooks
@@ -87,6 +91,7 @@ func (l *looker) all(ctx context.Context, mailboxes []string) error {
 	}
 	for _, name := range mailboxes {
 		l.opened = false
+		l.o.Stage("looking at " + remote.Safe(name))
 		l.box = &MailboxLooks{Mailbox: name, ServerName: name, Exists: -1, Seen: -1, Sample: -1}
 		l.box.ServerName, _ = l.listing.Resolve(name)
 		err := l.mailbox(ctx)
@@ -201,7 +206,13 @@ func (l *looker) ask(ctx context.Context, r *LookResult, do func() error) error 
 			l.conn.Close()
 		}
 	}
+	had := len(r.Replies) + len(r.Log)
 	l.collect(r, err)
+	if l.kept += len(r.Replies) + len(r.Log) - had; l.kept > mostKept {
+		r.Log = nil
+		r.Replies = r.Replies[:min(len(r.Replies), 1)]
+		r.Why = "most of what the server says is left out: it says too much"
+	}
 	if imap.Ended(err) {
 		l.conn, l.opened = nil, false
 	}
@@ -283,7 +294,6 @@ func (l *looker) open(ctx context.Context, r *LookResult) (bool, error) {
 
 // begin adds a result to the mailbox's.
 func (l *looker) begin(k imap.Look) *LookResult {
-	l.o.Stage(remote.Safe(l.box.Mailbox) + ": " + Command(k))
 	l.box.Looks = append(l.box.Looks, LookResult{Look: k, State: NotAsked})
 	return &l.box.Looks[len(l.box.Looks)-1]
 }

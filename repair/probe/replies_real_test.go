@@ -307,6 +307,7 @@ userdb {
 		must(t, err)
 		c := newSession(t, conn)
 		lines := c.do(`LOGIN nobody@example.org x`)
+		told(t, lines, "initialization failed", imap.ClassInternal, imap.WhoseAccount)
 		told(t, append(lines, c.do("NOOP")...), "BYE Internal error occurred", imap.ClassInternal, imap.WhoseAccount)
 	})
 	t.Run("temporary failure", func(t *testing.T) {
