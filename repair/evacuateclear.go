@@ -20,8 +20,7 @@ import (
 // to this computer first.
 func (r *Run) clearEmptied(ctx context.Context, left []evacuate.Left, id string, begun func(run string) error) error {
 	if id != "" {
-		done, err := r.finishPart(ctx, id)
-		if done || err != nil {
+		if done, err := r.partDone(id); done || err != nil {
 			return err
 		}
 	}
@@ -78,37 +77,14 @@ func (r *Run) clearNow(ctx context.Context, begun func() error) error {
 	return r.Apply(ctx)
 }
 
-// finishPart finishes a clearing that was begun. done is false where it had changed nothing, or where what is left of it is to be
-// planned anew.
-func (r *Run) finishPart(ctx context.Context, id string) (done bool, err error) {
-	c, err := r.openPart(id)
+// partDone tells whether a clearing came to its end. What is left of one that did not is planned anew: new mail may have come.
+func (r *Run) partDone(id string) (bool, error) {
+	dir, err := rundir.Open(r.s.o.StateDir, id)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	switch c.dir.Meta().Stage {
-	case rundir.StageApplied, rundir.StageVerified:
-		return true, nil
-	case rundir.StageApplying:
-	default:
-		return false, nil
-	}
-	c.plan = new(plan.Plan)
-	if err := c.dir.ReadJSON(rundir.PlanFile, c.plan); err != nil {
-		return false, fmt.Errorf("read the plan: %w", err)
-	}
-	if err := c.open(); err != nil {
-		return false, err
-	}
-	if err := c.quiesce(ctx, c.s.o.Quiesce); err != nil {
-		return false, err
-	}
-	_, err = c.execute(ctx)
-	if errors.Is(err, apply.ErrChanged) {
-		r.s.rep.Info("the mailbox changed while it was cleared; the rest is planned anew")
-		return false, nil
-	}
-	return err == nil, err
+	stage := dir.Meta().Stage
+	return stage == rundir.StageApplied || stage == rundir.StageVerified, dir.Close()
 }
 
 // openPart opens a run that is a part of this one.

@@ -458,7 +458,8 @@ func TestEvacuateWhileProgramsAreAtWork(t *testing.T) {
 	h := newForecastHost(t, realhost.Options{Layout: "mdbox", RotateLogs: true})
 	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), back: true, said: &said{}, batch: 8, filter: true}
 	x.poison()
-	mbsync := strings.Replace(h.mbsyncText(t, t.TempDir()), "Expunge Both", "Expunge None", 1)
+	// One way only: a program that also uploads what it has puts messages back by itself, when UIDVALIDITY is another one.
+	mbsync := strings.Replace(h.mbsyncText(t, t.TempDir()), "Expunge Both", "Expunge None\nSync Pull", 1)
 	peers := map[string]string{"mbsync": mbsync, "imapfilter": h.filterText(t)}
 	ctx, stop := context.WithCancel(t.Context())
 	var wait sync.WaitGroup

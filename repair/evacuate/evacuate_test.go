@@ -276,6 +276,33 @@ func TestNewMailMeanwhileIsMovedAndNotCleared(t *testing.T) {
 	}
 }
 
+// TestMessagesThatShowAgainAreNotMovedTwice: a clearing is disturbed when the log is gone and the older index is still there, so that
+// Dovecot shows messages that were moved out, under their UIDs, beside new mail.
+func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
+	x := newTrial(t, 6, 2)
+	want := append(x.without(x.s.everywhere()), "new []")
+	slices.Sort(want)
+	e := x.engine(x.dir+"/run", nil)
+	before := slices.Clone(x.s.boxes["INBOX"].mails)
+	turn, times := x.c.clear, 0
+	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+		if times++; times == 1 {
+			if err := begun("disturbed"); err != nil {
+				return err
+			}
+			b := x.s.boxes["INBOX"]
+			b.mails, b.next = slices.Clone(before), 7
+			b.mails[5] = &mail{6, "new", nil, before[0].date} // it has a used UID
+			return ErrNewMail
+		}
+		return turn(ctx, left, "", begun)
+	}
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.want("after", x.s.everywhere(), want)
+}
+
 // TestNoRoomStopsItAndRoomLetsItGoOn: no smaller batch helps where there is no room, and no message is taken for unreadable.
 func TestNoRoomStopsItAndRoomLetsItGoOn(t *testing.T) {
 	x := newTrial(t, 9)

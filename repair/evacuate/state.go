@@ -112,15 +112,27 @@ type State struct {
 	Ended      bool
 
 	source, backup map[uint32]*Message
+	out            map[uint32]uint32 // UIDs of the mailbox under Validity whose messages were moved out: their UIDs in the backup mailbox
 }
 
 // NewState is that of a journal without lines.
 func NewState() *State {
-	return &State{source: map[uint32]*Message{}, backup: map[uint32]*Message{}}
+	return &State{source: map[uint32]*Message{}, backup: map[uint32]*Message{}, out: map[uint32]uint32{}}
 }
 
 // Changed reports whether anything in the account may have been changed.
 func (s *State) Changed() bool { return s.Backup != "" }
+
+// ghosts are the UIDs of the mailbox under which messages were that are in the backup mailbox now, with their UIDs there.
+func (s *State) ghosts(uids []uint32) map[uint32]uint32 {
+	all := map[uint32]uint32{}
+	for _, u := range uids {
+		if to := s.out[u]; to != 0 && s.backup[to] != nil {
+			all[u] = to
+		}
+	}
+	return all
+}
 
 // clearRun is the last run that was to clear the mailbox; "" where there is none.
 func (s *State) clearRun() string {
@@ -203,10 +215,12 @@ func (s *State) take(l line) error {
 		s.Earlier = append(s.Earlier, s.Left...)
 		s.Validity, s.Next, s.Left, s.Empty = l.Validity, 0, nil, false
 		clear(s.source)
+		clear(s.out)
 		s.lost(false)
 	case kindFresh:
 		s.Fresh, s.Validity, s.Next = true, l.Validity, 0
 		clear(s.source)
+		clear(s.out)
 		s.lost(false)
 	case kindPutOff:
 		for _, x := range l.Left {
@@ -219,6 +233,7 @@ func (s *State) take(l line) error {
 		s.Uncleared, s.Validity = true, 0
 		s.lost(false)
 		clear(s.source)
+		clear(s.out)
 	case kindDelete:
 		s.Deleting = true
 	case kindGone:
@@ -256,6 +271,9 @@ func (s *State) moved() {
 			delete(from, it.UID)
 		default:
 			delete(from, it.UID)
+			if !b.Back {
+				s.out[it.UID] = uint32(n)
+			}
 			m.UID, m.InBackup = uint32(n), !b.Back
 			to[m.UID] = m
 		}
