@@ -87,6 +87,10 @@ func TestJudge(t *testing.T) {
 			o.Listed = append(o.Listed, "BACKUP20200522")
 			o.Mailboxes = append(o.Mailboxes, Seen{Name: "BACKUP20200522", Looked: true, Numbers: Numbers{1005, 91, 90, 75}, Old: 90, OldRead: 75})
 		}, nil},
+		{"another mailbox can be opened for the first time", func(s *State, o *Observation, _ *Policy) {
+			s.Mailboxes["Archive/2020"] = &Mailbox{Wait: Wait{Failures: 1}}
+			o.set("INBOX", Numbers{1000, 201, 10, 5}, 10, 5)
+		}, []string{"messages-lost INBOX"}},
 		{"moved while the last look went on", func(s *State, o *Observation, _ *Policy) {
 			s.Spare = 90
 			o.set("INBOX", Numbers{1000, 201, 10, 5}, 10, 5)
