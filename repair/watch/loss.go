@@ -79,8 +79,9 @@ func (j *judge) arrivals() {
 		was, n := j.old.Mailboxes[o.Name], 0
 		switch {
 		case !o.Looked || j.first || j.renames[o.Name]:
-		case was == nil || !was.Known:
+		case was == nil:
 			n = o.Numbers.Messages
+		case !was.Known: // it was there, and could not be opened
 		case o.Numbers.UIDValidity != was.Numbers.UIDValidity:
 		case o.Old >= 0:
 			n = max(o.Numbers.Messages-o.Old, 0)
