@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ type store struct {
 	t      *testing.T
 	root   string
 	layout string
+	more   []string // settings for all processes
 }
 
 func newStore(t *testing.T, layout string) *store {
@@ -93,7 +95,7 @@ func (s *store) start(more ...string) (*process, *lockedBuffer) {
 	s.t.Helper()
 	args := []string{"-c", "/dev/null"}
 	for _, o := range append([]string{"log_path=/dev/stderr", "first_valid_uid=1", "mail_location=" + s.layout + ":" + s.root,
-		"namespace=inbox", "namespace/inbox/inbox=yes", "namespace/inbox/separator=/"}, more...) {
+		"namespace=inbox", "namespace/inbox/inbox=yes", "namespace/inbox/separator=/"}, slices.Concat(s.more, more)...) {
 		args = append(args, "-o", o)
 	}
 	cmd := exec.Command(imapBinary, args...)

@@ -59,6 +59,7 @@ const (
 	BlameIndexMaybe   Verdict = "index-suspected"   // not even its flags can be told
 	BlameMessage      Verdict = "message"           // proven: it fails without the old cache, or its file is damaged
 	BlameCache        Verdict = "cache"             // proven: without the old cache it is read well
+	BlameNobody       Verdict = "healed"            // it is answered now
 )
 
 // Poison is a message that makes the server fail. Texts are safe to print.
@@ -69,6 +70,7 @@ type Poison struct {
 	Reads   []imap.Look `json:"reads,omitempty"` // looks, taken for comparison, at which it did not
 	Crash   bool        `json:"crash"`           // the server process ended without a word
 	Hangup  bool        `json:"hangup"`          // the connection ended, with a word or without
+	MidText bool        `json:"mid_text"`        // it ended in the middle of the message's text: the size foretold does not fit
 	Cache   bool        `json:"cache"`           // proven: only the cache is to blame
 	Verdict Verdict     `json:"verdict"`
 	Tries   int         `json:"tries"`         // how often the server failed at it
@@ -109,9 +111,20 @@ type Open struct {
 	Failed  int             `json:"failed,omitempty"`  // failures put down to this message, where it is one
 	Alone   bool            `json:"alone,omitempty"`   // one of them when it was asked about by itself
 	Control bool            `json:"control,omitempty"` // asked only to see whether anything is answered
-	Accused *Poison         `json:"accused,omitempty"` // it failed twice: what is left to ask is whether it still is there, and its text
-	There   bool            `json:"there,omitempty"`   // it still is
+	Known   bool            `json:"known,omitempty"`   // a failure is explained by nothing else than one of these, unless it was chance
+	Deduced bool            `json:"deduced,omitempty"` // the first failure was such a one
+	Accused *Poison         `json:"accused,omitempty"` // it failed twice, and is asked about once more
+	Asked   Stage           `json:"asked,omitempty"`   // what was asked about the accused
 }
+
+// Stage is how far the case of an accused message has come.
+type Stage string
+
+// The stages.
+const (
+	StageThere Stage = "there" // it still is in the mailbox
+	StageFails Stage = "fails" // it has failed again
+)
 
 // Found is what a search has come to. It is plain data: written as JSON and read back, it can be given to a later search,
 // which goes on from there.
@@ -125,6 +138,7 @@ type Found struct {
 	Everywhere []LookFailure `json:"everywhere,omitempty"`  // looks at which no message could be told apart: not one message's fault
 	NotOffered []imap.Look   `json:"not_offered,omitempty"` // looks that the server cannot do
 	Skipped    []imap.Look   `json:"skipped,omitempty"`     // looks that could only have failed as earlier ones did
+	Healed     []Poison      `json:"healed,omitempty"`      // messages at which the server failed twice and not again: Dovecot mends some damage when it meets it
 	Unsteady   []uint32      `json:"unsteady,omitempty"`    // messages at which the server failed once and not again, at most 100
 	Gone       int           `json:"gone"`                  // messages deleted in the meantime
 
@@ -164,7 +178,8 @@ type LookState struct {
 // copy the files before.
 //
 // It asks about many messages at once and halves what fails, beginning where the server broke off, until single
-// messages fail, and accuses a message only when the server failed at it twice. One connection is open at a time. A
+// messages fail, and accuses a message only when the server failed at it twice, and a third time with a look whether it still
+// is there. One connection is open at a time. A
 // mailbox in which all is well costs some ten round trips, and one for each thousand messages or so and look; a poison
 // message some dozens.
 //

@@ -198,7 +198,7 @@ func TestServerThatHangsIsLeftAndTheMessageFound(t *testing.T) {
 func TestConnectionClosedInATextAccusesThatMessage(t *testing.T) {
 	s := sickMailbox(500).at(333, closes, imap.LookBody)
 	got := s.find(t, FindOptions{Looks: []imap.Look{imap.LookBody}})
-	if fmt.Sprint(got.UIDs()) != "[333]" || got.Connections != 3 {
+	if fmt.Sprint(got.UIDs()) != "[333]" || got.Connections != 7 || !got.Poison[0].MidText || got.Poison[0].Crash {
 		t.Errorf("%d connections: %s", got.Connections, got.Text)
 	}
 }

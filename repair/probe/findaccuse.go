@@ -9,6 +9,13 @@ import (
 	"dovemend/remote/imap"
 )
 
+// A message is accused when it has failed so often. More patience is had with one in whose text the server broke off: Dovecot
+// corrects a wrong size in its cache when it meets it, but one of several at a time.
+const (
+	enoughTries  = 3
+	patientTries = 6
+)
+
 // leftOut looks into messages that the server said nothing about although it said OK.
 func (f *finder) leftOut(ctx context.Context, w Open, missing uidSet) error {
 	there, err := f.there(ctx, missing)
@@ -72,26 +79,55 @@ func (f *finder) accuse(w Open, err error) {
 		Damaged: slices.Contains(f.found.Suspects, uid), Log: f.lines[:min(len(f.lines), maxLog)]}
 	var e *imap.Error
 	if errors.As(err, &e) {
-		p.Crash, p.Hangup = e.Type == imap.TypeClosed, imap.Ended(err)
+		p.Hangup = imap.Ended(err)
+		p.MidText = e.Type == imap.TypeClosed && w.Look == imap.LookBody && e.Partial && e.UID == uid
+		p.Crash = e.Type == imap.TypeClosed && !p.MidText
+		if f.seesLog { // Dovecot also disconnects without a word where a size does not fit
+			p.Crash = p.Hangup && slices.ContainsFunc(p.Log, func(l Reply) bool { return l.Class == imap.ClassCrash })
+		}
 	}
-	f.push(Open{Look: w.Look, UIDs: w.UIDs, Accused: p})
+	f.push(Open{Look: w.Look, UIDs: w.UIDs, Deduced: w.Deduced, Accused: p})
 }
 
-// accused looks whether the message still is there at all, then whether its text can be read, and notes it.
+// accused takes the next step in the case of an accused message: whether it still is there at all, whether it fails a third
+// time, since Dovecot mends some damage when it has met it, and whether its text can be read.
 func (f *finder) accused(ctx context.Context, w Open) error {
-	at := len(f.found.Open) - 1
-	if !w.There && w.Look != imap.LookFlags {
+	asked := func(s Stage) { f.found.Open[len(f.found.Open)-1].Asked = s }
+	p := w.Accused
+	switch {
+	case w.Asked == "" && w.Look != imap.LookFlags:
 		there, err := f.there(ctx, w.UIDs)
-		if err != nil {
-			return err
+		if err == nil && len(there) > 0 { // otherwise it is forgotten
+			asked(StageThere)
 		}
-		if len(there) > 0 { // otherwise it is forgotten
-			f.found.Open[at].There = true
+		return err
+	case w.Asked != StageFails:
+		answered, err := f.ask(ctx, w.Look, w.UIDs)
+		switch {
+		case stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err):
+			return err
+		case err != nil && harmless(err):
+			return f.patience(ctx, err)
+		case len(answered) > 0:
+			f.found.Open = f.found.Open[:len(f.found.Open)-1]
+			f.answered(w, len(answered))
+			if w.Deduced && p.Tries == 2 { // it failed once by itself
+				f.unsteady(p.UID)
+				return nil
+			}
+			p.Verdict = BlameNobody
+			p.describe()
+			f.found.Healed = append(f.found.Healed, *p)
+			return nil
+		}
+		if p.Tries++; len(f.lines) > 0 {
+			p.Log = f.lines[:min(len(f.lines), maxLog)]
+		}
+		if p.Tries >= enoughTries && !p.MidText || p.Tries >= patientTries {
+			asked(StageFails)
 		}
 		return nil
-	}
-	p := *w.Accused
-	if !f.settling && w.Look != imap.LookFlags && w.Look != imap.LookBody {
+	case !f.settling && w.Look != imap.LookFlags && w.Look != imap.LookBody:
 		answered, err := f.ask(ctx, imap.LookBody, w.UIDs)
 		switch {
 		case stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err):
@@ -106,11 +142,25 @@ func (f *finder) accused(ctx context.Context, w Open) error {
 	p.describe()
 	f.forget(w.UIDs)
 	if now := &f.found.Now; now.Answered == 0 {
-		now.Pending = append(now.Pending, p)
+		now.Pending = append(now.Pending, *p)
 		f.control(w.Look)
 	} else {
-		f.found.Poison = append(f.found.Poison, p)
+		f.found.Poison = append(f.found.Poison, *p)
 	}
+	return nil
+}
+
+// last looks once more whether those found still are there: Dovecot drops messages when it rebuilds a mailbox, and any look
+// can make it do that.
+func (f *finder) last(ctx context.Context) error {
+	if len(f.found.Poison) == 0 {
+		return nil
+	}
+	there, err := f.there(ctx, setOf(f.found.UIDs()...))
+	if err != nil {
+		return err
+	}
+	f.found.Poison = slices.DeleteFunc(f.found.Poison, func(p Poison) bool { return p.Look != imap.LookFlags && !there.has(p.UID) })
 	return nil
 }
 
@@ -122,7 +172,7 @@ func (p *Poison) judge() Verdict {
 		return BlameIndexMaybe
 	case p.Damaged && slices.Contains(p.Fails, imap.LookBody):
 		return BlameMessage
-	case len(p.Reads) > 0, cache(p.Reply), slices.ContainsFunc(p.Log, cache):
+	case len(p.Reads) > 0, p.MidText, cache(p.Reply), slices.ContainsFunc(p.Log, cache):
 		return BlameCacheMaybe
 	}
 	return BlameMessageMaybe

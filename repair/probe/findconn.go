@@ -44,7 +44,7 @@ func (f *finder) ask(ctx context.Context, look imap.Look, set uidSet) (uidSet, e
 	if err := f.open(ctx); err != nil {
 		return nil, err
 	}
-	f.lines = nil
+	f.lines, f.seesLog = nil, f.conn.Stderr != nil
 	ranges := set
 	if f.found.Only == nil && f.found.Exists != nil {
 		ranges = set.bridge(uidSet(f.found.Exists).minus(set))

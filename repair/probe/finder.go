@@ -31,6 +31,7 @@ type finder struct {
 
 	conn     *Conn
 	examined bool
+	seesLog  bool // the log of the server's process can be read
 	logged   int
 	lines    []Reply // logged since the last question
 	dials    int
@@ -94,6 +95,9 @@ func (f *finder) run(ctx context.Context) error {
 		for len(f.found.Open) == 0 {
 			f.endLook()
 			if len(f.found.Todo) == 0 {
+				if err := f.last(ctx); err != nil {
+					return err
+				}
 				f.found.Complete = len(f.found.Everywhere) == 0
 				return nil
 			}
@@ -246,6 +250,15 @@ func (f *finder) step(ctx context.Context) error {
 	if w.Accused != nil {
 		return f.accused(ctx, w)
 	}
+	if w.Known {
+		f.found.Open = f.found.Open[:len(f.found.Open)-1]
+		if uidSet(w.UIDs).size() > 1 { // that they fail together need not be asked
+			f.halve(w.Look, w.UIDs)
+		} else {
+			f.push(Open{Look: w.Look, UIDs: w.UIDs, Failed: 1, Deduced: true})
+		}
+		return nil
+	}
 	answered, err := f.ask(ctx, w.Look, w.UIDs)
 	if stopped(ctx, err) || errors.Is(err, errSpent) || isFatal(err) {
 		return err
@@ -268,7 +281,7 @@ func (f *finder) step(ctx context.Context) error {
 	case err == nil:
 		return f.leftOut(ctx, w, missing)
 	case harmless(err):
-		f.push(Open{Look: w.Look, UIDs: missing, Failed: w.Failed, Alone: w.Alone, Control: w.Control})
+		f.push(Open{Look: w.Look, UIDs: missing, Failed: w.Failed, Alone: w.Alone, Control: w.Control, Deduced: w.Deduced})
 		return f.patience(ctx, err)
 	}
 	f.failed(w, missing, err)
@@ -282,8 +295,15 @@ func (f *finder) answered(w Open, n int) {
 	f.relogins = 0
 	f.found.Poison = append(f.found.Poison, now.Pending...) // the look itself works, so they are to blame
 	now.Pending = nil
-	if w.Alone && len(f.found.Unsteady) < maxUnsteady && !slices.Contains(f.found.Unsteady, w.UIDs[0].First) {
-		f.found.Unsteady = append(f.found.Unsteady, w.UIDs[0].First)
+	if w.Alone {
+		f.unsteady(w.UIDs[0].First)
+	}
+}
+
+// unsteady notes a message at which the server failed by chance.
+func (f *finder) unsteady(uid uint32) {
+	if len(f.found.Unsteady) < maxUnsteady && !slices.Contains(f.found.Unsteady, uid) {
+		f.found.Unsteady = append(f.found.Unsteady, uid)
 	}
 }
 
@@ -294,6 +314,9 @@ func (f *finder) failed(w Open, missing uidSet, err error) {
 	now.Reply = f.reply(w.Look, err)
 	set := uidSet(w.UIDs)
 	n := missing.size()
+	for i := range f.found.Open {
+		f.found.Open[i].Known = false
+	}
 	switch {
 	case w.Control:
 		if now.Uncontrols++; now.Uncontrols == now.Controls && now.Answered == 0 {
@@ -320,14 +343,19 @@ func (f *finder) failed(w Open, missing uidSet, err error) {
 	if u := clue(err, missing); u != 0 {
 		f.push(Open{Look: w.Look, UIDs: missing.minus(setOf(u))})
 		f.push(Open{Look: w.Look, UIDs: setOf(u), Failed: 1})
-	} else if w.Look.NamesMessages() {
+	} else if w.Look.NamesMessages() && (n < set.size() || n > fewMissing) {
 		f.widening(w.Look, missing)
 	} else {
-		first, rest := missing.cut((n + 1) / 2)
-		f.push(Open{Look: w.Look, UIDs: rest})
-		f.push(Open{Look: w.Look, UIDs: first})
+		f.halve(w.Look, set)
 	}
 	f.control(w.Look)
+}
+
+// halve asks about one half, and where that is answered, the culprit is in the other one.
+func (f *finder) halve(look imap.Look, set uidSet) {
+	first, rest := set.cut((set.size() + 1) / 2)
+	f.push(Open{Look: look, UIDs: rest, Known: true})
+	f.push(Open{Look: look, UIDs: first})
 }
 
 // widening asks about what follows the last answer: the culprit is near, but the answers of messages just before it
@@ -339,12 +367,8 @@ func (f *finder) widening(look imap.Look, missing uidSet) {
 		first, missing = missing.cut(size)
 		sets = append(sets, first)
 	}
-	failed := 0
-	if len(sets) == 1 {
-		failed = 1 // all others were answered: as good as named
-	}
-	for _, s := range slices.Backward(sets) {
-		f.push(Open{Look: look, UIDs: s, Failed: failed})
+	for i, s := range slices.Backward(sets) {
+		f.push(Open{Look: look, UIDs: s, Known: i == len(sets)-1})
 	}
 }
 

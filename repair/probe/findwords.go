@@ -20,6 +20,8 @@ func (p *Poison) describe() {
 	switch {
 	case p.Crash:
 		how = "makes the server process end without a word"
+	case p.MidText:
+		how = "makes the server hang up in the middle of its text"
 	case p.Hangup:
 		how = "makes the server hang up"
 	case p.Reply.Class == imap.ClassUnreadable && p.Reply.Whose == imap.WhoseMessage:
@@ -43,12 +45,20 @@ func (p *Poison) describe() {
 		if len(p.Reads) == 0 {
 			b.Reset()
 			fmt.Fprintf(&b, "The message with UID %d %s when a mail program asks for it with %s (tried %d times). ", p.UID, how, looksOf(p.Fails[:1]), p.Tries)
-			b.WriteString("The server's log blames what Dovecot remembers of it in dovecot.index.cache.")
+			if p.MidText {
+				b.WriteString("Its size is not what Dovecot remembers of it, in dovecot.index.cache or in a Maildir file's name.")
+			} else {
+				b.WriteString("The server's log blames what Dovecot remembers of it in dovecot.index.cache.")
+			}
 		}
 		p.Next = "Run dovemend repair --remedy drop-cache, which loses nothing, and then probe again: if the message is answered then, that was all."
 	case BlameCache:
 		b.WriteString("Since dovecot.index.cache was removed it is read well: only the cache was damaged, and the message is whole.")
 		p.Next = "Nothing is left to do for this message."
+	case BlameNobody:
+		b.Reset()
+		fmt.Fprintf(&b, "At the message with UID %d the server failed %d times, with %s, and then answered it: Dovecot has mended something by itself.", p.UID, p.Tries, looksOf(p.Fails[:1]))
+		p.Next = "Run dovemend check: it tells whether the message is whole."
 	case BlameIndexMaybe:
 		b.WriteString("Not even its flags can be told, which stand in the index: the index is damaged.")
 		p.Next = "Run dovemend check."
@@ -106,19 +116,24 @@ func (f *finder) conclude(err error) {
 	default:
 		say("So far no message was found that makes the server fail.")
 	}
+	if n := len(d.Healed); n > 0 {
+		say("At %s the server failed several times and then not again: %s. Dovecot mends some damage by itself when it meets it.", number(n, "message", "messages"), uidList(d.Healed))
+	}
 	if len(innocent) > 0 {
 		say("Since the cache was removed, %s read well: %s.", number(len(innocent), "message is", "messages are"), uidList(innocent))
 	}
 	for _, e := range d.Everywhere {
 		say("%s", e.Text)
 	}
-	if d.Failures > 0 && len(bad) == 0 && len(d.Everywhere) == 0 {
-		say("The server failed %s, each time at something that it answered when it was asked again: that points to the host rather than to a message.", number(d.Failures, "time", "times"))
-	} else if n := len(d.Unsteady); n > 0 {
-		say("At %s it failed once and not again; none of these is accused.", number(n, "more message", "more messages"))
-	}
-	if d.Gone > 0 {
+	switch n := len(d.Unsteady); {
+	case d.Gone > 0 && d.Failures > 0:
+		say("While the server failed, %s from the mailbox: a mail program may have deleted them, or Dovecot has dropped them as it made the index anew. The copy that was made before still has them.", number(d.Gone, "message has vanished", "messages have vanished"))
+	case d.Gone > 0:
 		say("%s deleted meanwhile.", number(d.Gone, "message was", "messages were"))
+	case d.Failures > 0 && len(bad)+len(d.Healed) == 0 && len(d.Everywhere) == 0:
+		say("The server failed %s, each time at something that it answered when it was asked again: that points to the host rather than to a message.", number(d.Failures, "time", "times"))
+	case n > 0:
+		say("At %s it failed once and not again; none of these is accused.", number(n, "more message", "more messages"))
 	}
 	if len(d.Skipped) > 0 {
 		say("Not asked, because no message's text can be read: %s.", looksOf(d.Skipped))
@@ -137,6 +152,10 @@ func (f *finder) conclude(err error) {
 		d.Next = "Run dovemend check: it looks at the mailbox's files."
 	case !d.Complete:
 		d.Next = "Start the search again: it goes on from here."
+	case d.Gone > 0 && d.Failures > 0:
+		d.Next = "Compare with the copy: dovemend check --from names the messages it has, dovemend salvage writes them."
+	case len(d.Healed) > 0:
+		d.Next = d.Healed[0].Next
 	case d.Failures > 0:
 		d.Next = "Look again later, and show the server's answers to the hosting company if it goes on."
 	default:
