@@ -24,11 +24,13 @@ const (
 // Client is one connection to a server. Its methods may not be called concurrently. After an error for which [Ended]
 // is true every further command fails; make a new connection then.
 type Client struct {
-	lib   *imapclient.Client
-	w     *wire
-	in    bool // logged in
-	tried bool // a login was tried
-	count int  // messages in the mailbox examined, as far as the server's word is taken
+	lib    *imapclient.Client
+	w      *wire
+	in     bool // logged in
+	tried  bool // a login was tried
+	count  int  // messages in the mailbox examined, as far as the server's word is taken
+	tags   int  // given out by newTag
+	noGUID bool // the server refused X-GUID
 
 	notes []Notice
 }
