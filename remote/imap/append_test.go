@@ -132,11 +132,13 @@ func TestAppendAddsEveryMessageWhateverTheServerOffers(t *testing.T) {
 			texts := append(many(50, 10), many(3, 10_000)...)
 			var got []uint32
 			err := s.client(t).Append(t.Context(), "Entwürfe & \"x\"", letters(texts...), func(i int, a Appended) {
-				if a.Err != nil || a.UIDValidity != 7 || a.UID == 0 || s.texts[a.UID-1] != texts[i] {
+				if a.Err != nil || a.UIDValidity != 7 || int(a.UID) != i+1 {
 					t.Errorf("message %d: %+v", i, a)
 				}
 				got = append(got, a.UID)
 			})
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if err != nil || len(got) != len(texts) || !slices.Equal(s.texts, texts) {
 				t.Fatalf("%d of %d, %v", len(got), len(texts), err)
 			}

@@ -76,13 +76,11 @@ func outlineOf(a answer) (o Outline, ok bool) {
 		o.GUID = string(m[1])
 	}
 	// Where the field is sent as a quoted string it has no line end, which the grammar does not allow in one.
-	header := a.text
+	var header []byte
 	if n := len(a.literals); n > 0 {
 		header = a.literals[n-1]
-	} else if i := bytes.Index(a.text, []byte(`)] "`)); i >= 0 {
-		header, _, _ = bytes.Cut(a.text[i+4:], []byte(`"`))
-	} else {
-		header = nil
+	} else if _, quoted, ok := bytes.Cut(a.text, []byte(`)] "`)); ok {
+		header, _, _ = bytes.Cut(quoted, []byte(`"`))
 	}
 	o.MessageID = MessageID(header)
 	return o, true
