@@ -74,7 +74,7 @@ func (p *program) app() *cli.App {
 
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
-		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.runs(), p.undo(), p.resume(),
+		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.restore(), p.runs(), p.undo(), p.resume(),
 		p.inspect(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
@@ -127,7 +127,7 @@ func strayArguments(verb string, args []string) error {
 		hint = fmt.Sprintf("dovemend %s --run %s", verb, ui.Quote(args[0]))
 	case verb == "inspect":
 		hint = fmt.Sprintf("dovemend inspect --file %s", ui.Quote(args[0]))
-	case slices.Contains([]string{"repair", "backup", "check", "salvage", "wizard"}, verb):
+	case slices.Contains([]string{"repair", "backup", "check", "salvage", "restore", "wizard"}, verb):
 		hint = fmt.Sprintf("dovemend %s --mailbox %s …", verb, ui.Quote(args[0]))
 	}
 	return &usageError{text: text, hint: hint}

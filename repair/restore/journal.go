@@ -223,3 +223,9 @@ func unseal(prev string, n int, line []byte) (rec record, sum string, ok bool) {
 	}
 	return rec, sum, true
 }
+
+// Begun reports whether a run's journal tells of a message that was sent.
+func Begun(root *os.Root, name string) (bool, error) {
+	s, err := readJournal(root, name)
+	return len(s.Sent) > 0, err
+}
