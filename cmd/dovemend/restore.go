@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,11 +131,21 @@ func (k *call) notRestored(err error) error {
 func (k *call) restoreOptions() (repair.RestoreOptions, error) {
 	o := repair.RestoreOptions{Mailbox: k.String("mailbox"), All: k.Bool("all"), Full: k.opts.Verify == "full", NoCopy: k.Bool("no-copy")}
 	o.Source.Run = k.String("run")
-	from := k.String("from")
-	var err error
+	if err := k.restoreFilter(&o.Filter); err != nil {
+		return o, err
+	}
+	from, err := k.String("from"), error(nil)
+	if from != "" {
+		if o.Source.Path, err = filepath.Abs(from); err == nil {
+			_, err = os.Stat(o.Source.Path)
+		}
+		if err != nil {
+			return o, &usageError{text: fmt.Sprintf("--from %q: there is no such file or folder", from)}
+		}
+	}
 	switch {
 	case k.IsSet("run") && o.Source.Run == "":
-		return o, &usageError{text: "--run is empty"}
+		return o, &usageError{text: "--run is empty", hint: "dovemend runs"}
 	case from == "" && o.Source.Run == "":
 		return o, &usageError{text: "--from or --run is missing: where the messages are", hint: "dovemend restore --from PATH --mailbox NAME …"}
 	case from != "" && o.Source.Run != "":
@@ -146,11 +157,7 @@ func (k *call) restoreOptions() (repair.RestoreOptions, error) {
 	case k.opts.IMAP.Off:
 		return o, &usageError{text: "--imap off: messages are restored over IMAP, there is no other way"}
 	}
-	if from != "" {
-		if o.Source.Path, err = filepath.Abs(from); err != nil {
-			return o, &usageError{text: fmt.Sprintf("--from %q: %v", from, err)}
-		}
-	} else {
+	if o.Source.Run != "" {
 		d, err := rundir.Open(k.opts.StateDir, o.Source.Run)
 		if err != nil {
 			return o, err
@@ -160,28 +167,32 @@ func (k *call) restoreOptions() (repair.RestoreOptions, error) {
 			return o, err
 		}
 	}
-	f := &o.Filter
+	return o, nil
+}
+
+// restoreFilter reads which messages are wanted.
+func (k *call) restoreFilter(f *restore.Filter) (err error) {
 	f.Mailboxes, f.MessageIDs = k.StringSlice("source-mailbox"), k.StringSlice("message-id")
 	if slices.Contains(f.Mailboxes, "") || slices.Contains(f.MessageIDs, "") {
-		return o, &usageError{text: "--source-mailbox and --message-id must not be empty"}
+		return &usageError{text: "--source-mailbox and --message-id must not be empty"}
 	}
 	if f.Since, err = k.day("since"); err != nil {
-		return o, err
+		return err
 	}
 	if f.Before, err = k.day("before"); err != nil {
-		return o, err
+		return err
 	}
 	if !f.Since.IsZero() && !f.Before.IsZero() && !f.Since.Before(f.Before) {
-		return o, &usageError{text: "--since is not before --before: no message could fit"}
+		return &usageError{text: "--since is not before --before: no message could fit"}
 	}
 	for _, c := range k.StringSlice("class") {
 		class := salvage.Class(c)
 		if !slices.Contains([]salvage.Class{salvage.Current, salvage.Expunged, salvage.Orphan, salvage.Damaged}, class) {
-			return o, &usageError{text: fmt.Sprintf("--class %q: must be one of current, expunged, orphan, damaged", c)}
+			return &usageError{text: fmt.Sprintf("--class %q: must be one of current, expunged, orphan, damaged", c)}
 		}
 		f.Classes = append(f.Classes, class)
 	}
-	return o, nil
+	return nil
 }
 
 // day reads a date, in this computer's time zone where it tells none.

@@ -21,9 +21,9 @@ type restoreDocument struct {
 	New      bool               `json:"new_mailbox"`
 	Total    int                `json:"total"` // messages in the source; the sum of the counts
 	Bytes    int64              `json:"bytes"` // of those that were added, or would be
-	Counts   map[string]int     `json:"counts,omitempty"`
+	Counts   *restoreCounts     `json:"counts,omitempty"`
 	Messages []restoredDocument `json:"messages,omitempty"` // those that need a word
-	Dropped  map[string]int     `json:"dropped,omitempty"`  // flags and labels the mailbox does not keep, by how many messages had them
+	Dropped  []droppedDocument  `json:"dropped,omitempty"`  // flags and labels that the mailbox does not keep
 	Skipped  int                `json:"skipped_files"`
 	Names    []string           `json:"skipped,omitempty"`
 	Result   string             `json:"result,omitempty"` // the file that tells of every message
@@ -31,6 +31,23 @@ type restoreDocument struct {
 	Removed  *int               `json:"removed,omitempty"` // undo
 	Gone     int                `json:"gone,omitempty"`    // undo: were not there any more
 	Kept     []string           `json:"kept,omitempty"`    // undo: what stays, and why
+}
+
+// restoreCounts are the messages of the source by what became of them.
+type restoreCounts struct {
+	Added      int `json:"added"`
+	There      int `json:"there"`
+	Twin       int `json:"twin"`
+	LeftOut    int `json:"left_out"`
+	Refused    int `json:"refused"`
+	SetAside   int `json:"set_aside"`
+	Unreadable int `json:"unreadable"`
+	Pending    int `json:"pending"`
+}
+
+type droppedDocument struct {
+	Flag  string `json:"flag"`
+	Count int    `json:"count"`
 }
 
 type restoredDocument struct {
@@ -66,11 +83,13 @@ func tells(x *restore.Item) bool {
 }
 
 func (d *restoreDocument) take(r *repair.Restored, changed bool) {
-	d.Source, d.IMAP, d.Applied, d.New, d.Total, d.Dropped = r.Options.Source.Kind, r.How, changed, r.New, len(r.Items), r.Dropped
+	d.Source, d.IMAP, d.Applied, d.New, d.Total = r.Options.Source.Kind, r.How, changed, r.New, len(r.Items)
 	d.Skipped, d.Names, d.Result = r.Skipped, r.Names, filepath.Join(d.Folder, restore.ResultFile)
-	d.Counts = map[string]int{}
-	for _, s := range restore.Statuses {
-		d.Counts[string(s)] = r.Counts[s].Messages
+	n := func(s restore.Status) int { return r.Counts[s].Messages }
+	d.Counts = &restoreCounts{Added: n(restore.Added), There: n(restore.There), Twin: n(restore.Twin), LeftOut: n(restore.LeftOut),
+		Refused: n(restore.Refused), SetAside: n(restore.SetAside), Unreadable: n(restore.Unreadable), Pending: n(restore.Pending)}
+	for _, flag := range sortedReasons(r.Dropped) {
+		d.Dropped = append(d.Dropped, droppedDocument{flag, r.Dropped[flag]})
 	}
 	d.Bytes = r.Counts[restore.Added].Bytes
 	if !changed {
@@ -132,8 +151,8 @@ func (k *call) printRestored(d *restoreDocument, r *repair.Restored, do bool) {
 		why := strings.Join(append(nonEmpty(m.Why), m.Notes...), "; ")
 		k.say("%s: %s (%s, %s): %s", m.Status, ui.Safe(nameOr(m.Subject, "no subject")), ui.Safe(nameOr(m.Date, "no date")), ui.Safe(m.File), ui.Safe(why))
 	}
-	for _, f := range sortedReasons(d.Dropped) {
-		k.say("The mailbox does not keep the flag or label %s: %s had it.", ui.Safe(f), ui.Count(d.Dropped[f], "message"))
+	for _, f := range d.Dropped {
+		k.say("The mailbox does not keep the flag or label %s: %s had it.", ui.Safe(f.Flag), ui.Count(f.Count, "message"))
 	}
 	if d.Skipped > 0 {
 		k.say("%s passed over, which hold no message: %s", ui.Count(d.Skipped, "file"), ui.Safe(strings.Join(d.Names[:min(3, len(d.Names))], ", ")))
@@ -163,15 +182,8 @@ func sortedReasons(m map[string]int) []string {
 	return keys
 }
 
-func (d *restoreDocument) count(all ...restore.Status) (n int) {
-	for _, s := range all {
-		n += d.Counts[string(s)]
-	}
-	return n
-}
-
 func (k *call) endPreview(d *restoreDocument) error {
-	missing, bad := d.count(restore.Pending), d.count(restore.Unreadable)
+	missing, bad := d.Counts.Pending, d.Counts.Unreadable
 	switch {
 	case missing > 0:
 		return &endError{exitFindings, ui.Count(missing, "message") + " would be added; nothing was changed", "the same command with --apply"}
@@ -183,7 +195,7 @@ func (k *call) endPreview(d *restoreDocument) error {
 }
 
 func (k *call) endRestore(d *restoreDocument, run string) error {
-	if d.count(restore.Added, restore.SetAside) > 0 {
+	if d.Counts.Added+d.Counts.SetAside > 0 {
 		d.Undo = ui.Command(k.again("undo", run)...)
 		k.sayUndo(run)
 	}
@@ -193,12 +205,12 @@ func (k *call) endRestore(d *restoreDocument, run string) error {
 			doubtful++
 		}
 	}
-	n := d.count(restore.Refused, restore.SetAside, restore.Unreadable) + doubtful
+	n := d.Counts.Refused + d.Counts.SetAside + d.Counts.Unreadable + doubtful
 	switch {
 	case n > 0:
 		return &endError{exitMissing, fmt.Sprintf("done, but %s could not be restored as they should; they are named above, and nothing of them is lost", ui.Count(n, "message")),
 			"look at them in " + ui.Quote(d.Result) + "; those that break the server are kept in " + ui.Quote(d.Folder)}
-	case d.count(restore.Added) == 0:
+	case d.Counts.Added == 0:
 		k.say("Nothing was missing, and nothing was added.")
 	}
 	return nil

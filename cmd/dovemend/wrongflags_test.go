@@ -15,6 +15,7 @@ var wrongValues = map[string]string{
 	"engine": "rsync", "connections": "0", "compress": "gzip",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
 	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf",
+	"source-mailbox": "", "since": "yesterday", "before": "soon", "message-id": "", "class": "perfect",
 }
 
 func TestAWrongValueOfAnyFlagIsAUsageErrorThatNamesIt(t *testing.T) {
