@@ -45,6 +45,7 @@ const (
 	lookedAtOnce   = 200 // messages in one FETCH
 	quietFor       = 250 * time.Millisecond
 	quietLooks     = 40
+	firstPause     = 500 * time.Millisecond // before the second connection in a row that brings nothing forward; doubles up to 8 s
 	asideDir       = "set-aside"
 	maxAsideInName = 40
 )
@@ -71,6 +72,7 @@ type Engine struct {
 	refusals int
 	drops    map[string]int // flags and keywords that the mailbox does not keep, by how many messages had them
 	undoing  bool
+	pause    time.Duration // after hang-ups; 0: as it should be; below 0: none, for tests
 	quietFor time.Duration // between two looks whether a mailbox still grows
 	cut      func(n int) error
 }
@@ -102,6 +104,13 @@ func (e *Engine) connect(ctx context.Context) error {
 	}
 	if e.tries++; e.tries > maxReconnects {
 		return fmt.Errorf("%w: it hung up %d times in a row", ErrTroubled, maxReconnects)
+	}
+	if e.tries > 1 && e.pause >= 0 { // no storm on a server that hangs up
+		select {
+		case <-time.After(firstPause << min(e.tries-2, 4)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	conn, err := e.dial(ctx)
 	if err != nil {

@@ -136,6 +136,8 @@ func (s *server) answer(rest string, command, texts []string, out *bufio.Writer)
 		return s.append(command, texts, out)
 	case strings.HasPrefix(verb, "UID FETCH"):
 		return s.fetch(rest[len("UID FETCH "):], out)
+	case strings.HasPrefix(verb, "UID SEARCH"):
+		fmt.Fprint(out, "* SEARCH\r\n")
 	case strings.HasPrefix(verb, "UID STORE"):
 		set, flags, _ := strings.Cut(rest[len("UID STORE "):], " ")
 		for i := range s.letters {
@@ -204,32 +206,38 @@ func (s *server) fetch(rest string, out *bufio.Writer) (string, bool) {
 		if !in(set, l.uid) {
 			continue
 		}
-		fmt.Fprintf(out, "* %d FETCH (UID %d FLAGS (%s) RFC822.SIZE %d", i+1, l.uid, l.flags, len(l.text))
-		switch {
-		case strings.Contains(items, "ENVELOPE"):
-			if s.poison != nil {
-				switch p := s.poison(l); {
-				case p == "CUT":
-					return "", false
-				case p == "BYE":
-					fmt.Fprint(out, ")\r\n* BYE FETCH failed: Internal error occurred\r\n")
-					return "", false
-				case p != "":
-					fmt.Fprint(out, ")\r\n")
-					return p, true
-				}
+		fmt.Fprintf(out, "* %d FETCH (UID %d FLAGS (%s) RFC822.SIZE %d INTERNALDATE \"08-May-2020 09:00:00 +0000\"", i+1, l.uid, l.flags, len(l.text))
+		reads := strings.Contains(items, "ENVELOPE") || strings.Contains(items, "BODYSTRUCTURE") || strings.Contains(items, "BODY.PEEK[]")
+		if s.poison != nil && reads {
+			switch p := s.poison(l); {
+			case p == "CUT":
+				return "", false
+			case p == "BYE":
+				fmt.Fprint(out, ")\r\n* BYE FETCH failed: Internal error occurred\r\n")
+				return "", false
+			case p != "":
+				fmt.Fprint(out, ")\r\n")
+				return p, true
 			}
-			fmt.Fprint(out, " ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) BODYSTRUCTURE (\"text\" \"plain\" NIL NIL NIL \"7bit\" 1 1))\r\n")
-		case strings.Contains(items, "BODY.PEEK[]"):
+		}
+		if strings.Contains(items, "ENVELOPE") {
+			fmt.Fprint(out, " ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)")
+		}
+		if strings.Contains(items, "BODYSTRUCTURE") {
+			fmt.Fprint(out, " BODYSTRUCTURE (\"text\" \"plain\" NIL NIL NIL \"7bit\" 1 1 NIL NIL NIL NIL)")
+		}
+		if strings.Contains(items, "BODY.PEEK[]") {
 			s.fetched++
-			fmt.Fprintf(out, " BODY[] {%d}\r\n%s)\r\n", len(l.text), l.text)
-		default:
+			fmt.Fprintf(out, " BODY[] {%d}\r\n%s", len(l.text), l.text)
+		}
+		if strings.Contains(items, "MESSAGE-ID") {
 			head := ""
 			if id := imap.MessageID([]byte(l.text)); id != "" {
 				head = "Message-ID: " + id + "\r\n"
 			}
-			fmt.Fprintf(out, " BODY[HEADER.FIELDS (MESSAGE-ID)] {%d}\r\n%s\r\n)\r\n", len(head)+2, head)
+			fmt.Fprintf(out, " BODY[HEADER.FIELDS (MESSAGE-ID)] {%d}\r\n%s\r\n", len(head)+2, head)
 		}
+		fmt.Fprint(out, ")\r\n")
 	}
 	return "OK done", true
 }

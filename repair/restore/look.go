@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
-	"dovemend/remote"
 	"dovemend/remote/imap"
+	"dovemend/repair/probe"
 )
 
 // broken is a message that the server breaks at.
@@ -20,66 +21,95 @@ func isNo(err error) bool {
 	return errors.As(err, &e) && (e.Type == imap.TypeNo || e.Type == imap.TypeBad)
 }
 
-// look asks for all that a mail program asks for when it shows a list of messages, and finds those that the server cannot answer
-// for: it refuses, hangs up or dies. Sets are halved, and the message a server broke off at is asked for by itself first. Messages
-// that are not there any more are no trouble.
+// otherLooks are what mail programs ask for besides what [imap.Client.Readable] asks: each makes a server read messages in another
+// way. THREAD is not among them: Dovecot reads the whole mailbox for it, which may be large and have troubles of its own.
+var otherLooks = []imap.Look{imap.LookSort, imap.LookSearchBody}
+
+// look asks for all that mail programs ask for when they show, sort and search messages. Where all is answered that costs a few round trips;
+// if not, [probe.Find] finds those that the server fails at. told gets size of each that is there; messages that are
+// not there any more are no trouble.
 func (e *Engine) look(ctx context.Context, uids []uint32, told func(uid uint32, size int64)) (bad []broken, err error) {
-	queue := chunks(uids, largestBatch)
-	for len(queue) > 0 {
-		set := queue[0]
-		queue = queue[1:]
-		done := map[uint32]bool{}
-		err := e.choose(ctx)
-		if err != nil {
-			if e.lost(ctx, err) {
-				queue = append([][]uint32{set}, queue...)
-				continue
-			}
-			return bad, err
-		}
-		err = e.conn.Readable(ctx, set, func(uid uint32, size int64) {
-			if !done[uid] {
-				done[uid] = true
-				told(uid, size)
-			}
-		})
+	for _, set := range chunks(uids, largestBatch) {
+		err := e.glance(ctx, set, told)
 		if err == nil {
-			e.tries = 0
 			continue
 		}
 		if !refusedOrLost(err) || ctx.Err() != nil {
 			return bad, err
 		}
-		var at *imap.Error
-		suspected := uint32(0)
-		if errors.As(err, &at) && at.Partial {
-			suspected = at.UID
-			delete(done, suspected)
+		e.log.Info("new messages are not all answered for", "error", err)
+		some, err := e.find(ctx, set)
+		bad = append(bad, some...)
+		if err != nil {
+			return bad, err
 		}
-		left := without(set, done)
-		e.lost(ctx, err)
-		if len(left) == 1 {
-			bad = append(bad, broken{left[0], remote.Safe(err.Error())})
-			e.tries = 0
-			continue
+		var good []uint32
+		for _, uid := range set {
+			if !slices.ContainsFunc(some, func(b broken) bool { return b.uid == uid }) {
+				good = append(good, uid)
+			}
 		}
-		if len(done) > 0 || len(set) > 1 {
-			e.tries = 0
+		if err := e.sizes(ctx, good, told); err != nil {
+			return bad, err
 		}
-		queue = append(split(left, suspected), queue...)
 	}
 	return bad, nil
 }
 
-// split halves a set; a suspect comes first and alone.
-func split(uids []uint32, suspected uint32) (sets [][]uint32) {
-	for i, u := range uids {
-		if u == suspected {
-			rest := append(append([]uint32{}, uids[:i]...), uids[i+1:]...)
-			return [][]uint32{{u}, rest}
+// glance asks about messages over the connection there is. An error is the server's, at some message or at all, or ctx's.
+func (e *Engine) glance(ctx context.Context, uids []uint32, told func(uid uint32, size int64)) error {
+	if err := e.again(ctx, e.choose, func() error { return nil }); err != nil {
+		return err
+	}
+	if err := e.conn.Readable(ctx, uids, told); err != nil {
+		return err
+	}
+	for _, l := range otherLooks {
+		err := e.conn.Ask(ctx, l, uids, nil)
+		if err != nil && !errors.Is(err, imap.ErrNoSort) {
+			return err
 		}
 	}
-	return chunks(uids, max(1, (len(uids)+1)/2))
+	return nil
+}
+
+// findLooks are all kinds of look, but for THREAD.
+var findLooks = slices.DeleteFunc(slices.Clone(probe.FindLooks), func(l imap.Look) bool { return l == imap.LookThread })
+
+// find finds the messages that the server fails at.
+func (e *Engine) find(ctx context.Context, uids []uint32) ([]broken, error) {
+	if e.conn != nil { // one connection at a time
+		e.conn.Logout(ctx)
+		e.conn, e.opened = nil, false
+	}
+	var bad []broken
+	for rest := uids; ; {
+		f, err := probe.Find(ctx, e.dial, e.o.Mailbox, probe.FindOptions{UIDs: rest, Looks: findLooks, ServerName: e.server, Pause: e.pause})
+		if err != nil {
+			return bad, err
+		}
+		for _, p := range f.Poison {
+			bad = append(bad, broken{p.UID, p.Text})
+			rest = slices.DeleteFunc(slices.Clone(rest), func(uid uint32) bool { return uid == p.UID })
+		}
+		switch {
+		case f.Complete:
+			e.tries = 0
+			return bad, nil
+		case len(f.Poison) == 0:
+			return bad, fmt.Errorf("%w: %s", ErrTroubled, f.Text)
+		}
+	}
+}
+
+// sizes asks for the sizes of messages that are known to be answered for.
+func (e *Engine) sizes(ctx context.Context, uids []uint32, told func(uid uint32, size int64)) error {
+	return e.again(ctx, e.choose, func() error {
+		return e.conn.FetchDates(ctx, uids, func(m imap.Message) error {
+			told(m.UID, m.Size)
+			return nil
+		})
+	})
 }
 
 // verify looks once more at the batch that was added: each must be there, as long as it was sent, and with Full with the same

@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"io"
@@ -10,17 +9,18 @@ import (
 // Normal gives a text as IMAP can hold it: a line feed without a carriage return before it gets one, and NUL, which a literal
 // may not hold, becomes 0x80, as Dovecot sends it. Its hash is the one that [probe.Digest] gives.
 type Normal struct {
-	in   *bufio.Reader
+	in   io.Reader
 	last byte
 	out  []byte
-	buf  [64 << 10]byte
+	raw  [16 << 10]byte
+	buf  [32 << 10]byte
 	err  error
 
 	BareLF, NUL int64 // how many were changed so far
 }
 
 // NewNormal reads from r.
-func NewNormal(r io.Reader) *Normal { return &Normal{in: bufio.NewReaderSize(r, 32<<10)} }
+func NewNormal(r io.Reader) *Normal { return &Normal{in: r} }
 
 // Read gives the next bytes.
 func (x *Normal) Read(p []byte) (int, error) {
@@ -28,10 +28,9 @@ func (x *Normal) Read(p []byte) (int, error) {
 		if x.err != nil {
 			return 0, x.err
 		}
-		var raw [32 << 10]byte
-		n, err := x.in.Read(raw[:])
+		n, err := x.in.Read(x.raw[:])
 		x.err = err
-		x.out = x.take(raw[:n])
+		x.out = x.take(x.raw[:n])
 	}
 	n := copy(p, x.out)
 	x.out = x.out[n:]

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +96,7 @@ func (x *trial) apply(ctx context.Context, texts ...string) ([]*Item, *Engine, e
 	x.t.Helper()
 	items := x.gather(Filter{}, texts...)
 	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
-	e.cut, e.quietFor = x.cut, x.quiet
+	e.cut, e.quietFor, e.pause = x.cut, x.quiet, -1
 	err := e.Apply(ctx, items)
 	if errors.Is(err, errCut) { // a process that is killed says no goodbye
 		e.conn.Close()
@@ -457,4 +458,76 @@ func TestUndoWantsUIDPLUS(t *testing.T) {
 	if _, err := e.Undo(deadline(t), x.gather(Filter{}, plain(3)...)); !errors.Is(err, ErrCannotRemove) || len(s.letters) != 3 {
 		t.Errorf("%v, %d left", err, len(s.letters))
 	}
+}
+
+// stopping ends a context when so many messages were added.
+type stopping struct {
+	silent
+	after  int
+	cancel context.CancelFunc
+}
+
+func (s *stopping) Advance(n int, _ int64) {
+	if s.after -= n; s.after <= 0 {
+		s.cancel()
+	}
+}
+
+func TestInterruptedRestoreGoesOn(t *testing.T) {
+	for _, after := range []int{1, 2, 20, 100} {
+		s := &server{caps: "LITERAL+ UIDPLUS"}
+		x := newTrial(t, s.dial, Options{All: true})
+		items := x.gather(Filter{}, plain(120)...)
+		ctx, cancel := context.WithCancel(deadline(t))
+		e := New(x.dial, x.dir, "journal.jsonl", x.o, &stopping{after: after, cancel: cancel}, slog.New(slog.DiscardHandler))
+		err := e.Apply(ctx, items)
+		e.Close(t.Context())
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("after %d: %v", after, err)
+		}
+		if items, _, err = x.apply(deadline(t), plain(120)...); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, items, map[Status]int{Added: 120})
+		exactly(t, s.texts(), plain(120)...)
+	}
+}
+
+// TestLongTextsAreNotHeldInMemory: reading, hashing and sending 48 MiB takes a few.
+func TestLongTextsAreNotHeldInMemory(t *testing.T) {
+	const size = 48 << 20
+	text := func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader("Subject: long\n\n"), io.LimitReader(lines{}, size))), nil
+	}
+	one := func(yield func(*salvage.Message, error) bool) {
+		yield(&salvage.Message{Class: salvage.Current, Source: salvage.Source{Offset: -1}, Open: text}, nil)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	items, err := Gather(t.Context(), one, Filter{}, silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := items[0].text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, r)
+	runtime.ReadMemStats(&after)
+	if err != nil || n != items[0].Size || n < size {
+		t.Errorf("%d of %d bytes, %v", n, items[0].Size, err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+		t.Errorf("%d bytes were allocated", used)
+	}
+}
+
+// lines is an endless text.
+type lines struct{}
+
+func (lines) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = "0123456789abcde\n"[i%16]
+	}
+	return len(p), nil
 }
