@@ -55,12 +55,7 @@ func (s *RestoreSource) Open(ctx context.Context, state string) error {
 		s.Run = l.Where // in full
 		return s.copy(ctx, l)
 	}
-	for _, sub := range []string{"", rundir.SnapshotDir} {
-		if _, err := os.Stat(filepath.Join(s.Path, sub, "manifest.json")); err == nil {
-			return s.copyAt(ctx)
-		}
-	}
-	if isDbox(s.Path) {
+	if s.isCopy() {
 		return s.copyAt(ctx)
 	}
 	r, err := salvage.OpenReader(s.Path)
@@ -70,6 +65,28 @@ func (s *RestoreSource) Open(ctx context.Context, state string) error {
 	s.Kind, s.messages, s.skipped = r.Kind, r.Messages(ctx), r.Skipped
 	s.close = append(s.close, r.Close)
 	return nil
+}
+
+// Check says, before any host is reached, whether a path holds mail of some form; copies of accounts are only looked at when they are opened.
+func (s *RestoreSource) Check() error {
+	if s.Path == "" || s.isCopy() {
+		return nil
+	}
+	r, err := salvage.OpenReader(s.Path)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// isCopy tells a copy of an account from files of mail.
+func (s *RestoreSource) isCopy() bool {
+	for _, sub := range []string{"", rundir.SnapshotDir} {
+		if _, err := os.Stat(filepath.Join(s.Path, sub, "manifest.json")); err == nil {
+			return true
+		}
+	}
+	return isDbox(s.Path)
 }
 
 // isDbox tells a copy of a dbox account, or of a folder above one, from a folder of mail files.

@@ -266,6 +266,9 @@ func (r *Run) TakeOut(ctx context.Context) (*restore.Undone, error) {
 	if !m.CanUndo() {
 		return nil, &NothingError{Run: r.ID(), Why: "it has added nothing that could be taken out, or is taken back already"}
 	}
+	if begun, err := restore.Begun(r.dir.Root(), rundir.JournalFile); err != nil || !begun {
+		return nil, errors.Join(err, &NothingError{Run: r.ID(), Why: "it has added nothing"})
+	}
 	var o RestoreOptions
 	if err := r.dir.ReadJSON(requestFile, &o); err != nil {
 		return nil, err

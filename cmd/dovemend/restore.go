@@ -62,6 +62,9 @@ func doRestore(k *call) error {
 	if err != nil {
 		return err
 	}
+	if err := o.Source.Check(); err != nil {
+		return k.notRestored(err)
+	}
 	s, a, err := k.restoreSession()
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func tells(x *restore.Item) bool {
 	case restore.Refused, restore.SetAside, restore.Unreadable:
 		return true
 	case restore.Added, restore.Pending:
-		return x.Doubt != "" || x.Why != "" || slices.ContainsFunc(x.Notes, func(n string) bool { return !strings.HasPrefix(n, "line ends") })
+		return x.Doubt != "" || x.Why != "" || len(x.Remarks()) > 0
 	}
 	return false
 }
@@ -99,7 +99,7 @@ func (d *restoreDocument) take(r *repair.Restored, changed bool) {
 		if !tells(x) || len(d.Messages) >= maxTold {
 			continue
 		}
-		t := restoredDocument{Status: string(x.Status), Why: x.Why, Mailbox: x.Mailbox, File: x.File, UID: x.UID, Subject: x.Subject, MessageID: x.Message, Notes: slices.Clone(x.Notes)}
+		t := restoredDocument{Status: string(x.Status), Why: x.Why, Mailbox: x.Mailbox, File: x.File, UID: x.UID, Subject: x.Subject, MessageID: x.Message, Notes: x.Remarks()}
 		if x.Doubt != "" {
 			t.Status, t.Why = "doubtful", x.Doubt
 		}
@@ -155,7 +155,7 @@ func (k *call) printRestored(d *restoreDocument, r *repair.Restored, do bool) {
 		k.say("The mailbox does not keep the flag or label %s: %s had it.", ui.Safe(f.Flag), ui.Count(f.Count, "message"))
 	}
 	if d.Skipped > 0 {
-		k.say("%s passed over, which hold no message: %s", ui.Count(d.Skipped, "file"), ui.Safe(strings.Join(d.Names[:min(3, len(d.Names))], ", ")))
+		k.say("passed over, because no message is in it: %s (%s)", ui.Count(d.Skipped, "file"), ui.Safe(strings.Join(d.Names[:min(3, len(d.Names))], ", ")))
 	}
 	k.say("What became of every message: %s", ui.Safe(d.Result))
 }
@@ -208,8 +208,11 @@ func (k *call) endRestore(d *restoreDocument, run string) error {
 	n := d.Counts.Refused + d.Counts.SetAside + d.Counts.Unreadable + doubtful
 	switch {
 	case n > 0:
-		return &endError{exitMissing, fmt.Sprintf("done, but %s could not be restored as they should; they are named above, and nothing of them is lost", ui.Count(n, "message")),
-			"look at them in " + ui.Quote(d.Result) + "; those that break the server are kept in " + ui.Quote(d.Folder)}
+		next := "look at what is told of them in " + ui.Quote(d.Result)
+		if d.Counts.SetAside > 0 {
+			next += "; those that the server breaks at are kept in " + ui.Quote(filepath.Join(d.Folder, "set-aside"))
+		}
+		return &endError{exitMissing, fmt.Sprintf("done, but for %s that could not be added, or not as sent: see above; the source still has all of them", ui.Count(n, "message")), next}
 	case d.Counts.Added == 0:
 		k.say("Nothing was missing, and nothing was added.")
 	}

@@ -145,7 +145,11 @@ func TestDovecotAndAKillAtALine(t *testing.T) {
 			}
 			return nil
 		}
-		if _, _, err := x.apply(deadline(t), texts...); !errors.Is(err, errCut) {
+		_, _, err := x.apply(deadline(t), texts...)
+		if err == nil && line > 2*len(texts) {
+			break // the journal has no such line
+		}
+		if !errors.Is(err, errCut) {
 			t.Fatalf("line %d: %v", line, err)
 		}
 		x.cut = nil

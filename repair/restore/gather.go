@@ -146,14 +146,14 @@ func (x *Item) read(m *salvage.Message, f Filter) {
 		x.Why = strings.Join(append([]string{"it is not whole (--class damaged)"}, missing...), "; ")
 	}
 	if d.nul > 0 {
-		x.Notes = append(x.Notes, fmt.Sprintf("%d NUL bytes, which IMAP cannot hold, are sent as 0x80", d.nul))
+		x.Notes = append(x.Notes, fmt.Sprintf("NUL bytes (%d), which IMAP cannot hold, are sent as 0x80", d.nul))
 	}
 	if d.bareLF > 0 {
 		x.Notes = append(x.Notes, bareLFNote)
 	}
 }
 
-// bareLFNote is so common that it is told as a count only.
+// bareLFNote is so common that reports leave it out.
 const bareLFNote = "line ends are sent as CRLF"
 
 // subjectOf is a header's Subject, for people: as it stands there, at most 120 bytes.

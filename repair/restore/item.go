@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,11 @@ type Item struct {
 
 	open func() (io.ReadCloser, error)
 	bare bool // it is to be sent without keywords
+}
+
+// Remarks are the notes that a person should see.
+func (x *Item) Remarks() []string {
+	return slices.DeleteFunc(slices.Clone(x.Notes), func(n string) bool { return n == bareLFNote })
 }
 
 // id names a message of a source.
