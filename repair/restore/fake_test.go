@@ -32,6 +32,7 @@ type server struct {
 	poison func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
 	hangUp func(count int) bool  // before the answer to the APPEND that made it so many messages in all
 	kept   string                // PERMANENTFLAGS
+	guids  map[uint32]string     // X-GUID, if the server knows it
 
 	mu       sync.Mutex
 	letters  []letter
@@ -199,7 +200,7 @@ func (s *server) append(command, texts []string, out *bufio.Writer) (string, boo
 
 func (s *server) fetch(rest string, out *bufio.Writer) (string, bool) {
 	set, items, _ := strings.Cut(rest, " ")
-	if strings.Contains(items, "X-GUID") {
+	if strings.Contains(items, "X-GUID") && s.guids == nil {
 		return "BAD unknown item", true
 	}
 	for i, l := range s.letters {
@@ -219,6 +220,9 @@ func (s *server) fetch(rest string, out *bufio.Writer) (string, bool) {
 				fmt.Fprint(out, ")\r\n")
 				return p, true
 			}
+		}
+		if strings.Contains(items, "X-GUID") {
+			fmt.Fprintf(out, " X-GUID %s", s.guids[l.uid])
 		}
 		if strings.Contains(items, "ENVELOPE") {
 			fmt.Fprint(out, " ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)")

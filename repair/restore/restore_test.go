@@ -290,6 +290,45 @@ func TestOnlyNearMessagesAreRead(t *testing.T) {
 	}
 }
 
+// TestGUIDsSpareReadingTexts: a message of the same GUID and size is the same; where the size does not fit, the text decides.
+func TestGUIDsSpareReadingTexts(t *testing.T) {
+	texts := plain(3)
+	s := &server{caps: "LITERAL+ UIDPLUS", guids: map[uint32]string{}, next: 3}
+	var messages []*salvage.Message
+	for i, text := range texts {
+		m := &salvage.Message{Class: salvage.Current, Source: salvage.Source{Offset: int64(i)}, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+		m.GUID[0] = byte(i + 1)
+		messages = append(messages, m)
+		s.guids[uint32(i+1)] = m.GUID.String()
+		has := text
+		if i == 1 {
+			has += "more"
+		}
+		s.letters = append(s.letters, letter{uid: uint32(i + 1), text: has})
+	}
+	s.guids[3] = "0" // another one: then the text decides
+	items, err := Gather(t.Context(), func(yield func(*salvage.Message, error) bool) {
+		for _, m := range messages {
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}, Filter{}, silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newTrial(t, s.dial, Options{})
+	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
+	defer e.Close(t.Context())
+	if err := e.Preview(deadline(t), items); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, items, map[Status]int{There: 2, Pending: 1})
+	if items[1].Status != Pending || s.fetched != 2 {
+		t.Errorf("the second is %s, and %d texts were read", items[1].Status, s.fetched)
+	}
+}
+
 func TestRefusalsAreToldOneByOne(t *testing.T) {
 	s := &server{caps: "LITERAL+ UIDPLUS MULTIAPPEND", kept: `\Seen $Label1`, refuse: func(l letter) string {
 		switch {
