@@ -242,7 +242,7 @@ func ReopenRestore(ctx context.Context, o Options, id string, rep Reporter) (*Ru
 		return nil, err
 	}
 	m := dir.Meta()
-	if m.Target != "" || o.Remote.Target != "" {
+	if m.MailRoot != "" {
 		if err := dir.Close(); err != nil {
 			return nil, err
 		}

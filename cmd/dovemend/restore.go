@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dovemend/cmd/internal/ui"
+	"dovemend/remote/imap"
 	"dovemend/repair"
 	"dovemend/repair/restore"
 	"dovemend/repair/rundir"
@@ -115,6 +116,8 @@ func (k *call) notRestored(err error) error {
 	case errors.As(err, &stopped) && errors.Is(err, restore.ErrFull):
 		return &endError{exitMidway, "the mailbox is full; what fits is added, the rest is named above",
 			"make room (empty the trash, or ask for a larger quota), then: " + goOn(stopped.Run, stopped.Run, false)}
+	case errors.As(err, &stopped) && errors.Is(err, restore.ErrOtherMailbox):
+		return &endError{exitRefused, err.Error(), "look at the mailbox in a mail program; the same dovemend restore command with another --mailbox begins anew"}
 	case errors.As(err, &stopped):
 		return err
 	case errors.As(err, &damaged):
@@ -124,7 +127,15 @@ func (k *call) notRestored(err error) error {
 	case errors.As(err, &noMail):
 		return &usageError{noMail.Error(), "dovemend restore --from PATH …, with a .eml, .emlx, mbox or Maildir, a folder of these, or a copy of an account"}
 	case errors.As(err, &noLook):
-		return &endError{exitLogin, "the account cannot be reached over IMAP: " + noLook.Error(),
+		code := exitError
+		var refused *imap.Error
+		switch {
+		case noLook.Err == nil:
+			code = exitUsage // a way is there, and was not named
+		case errors.As(noLook.Err, &refused) && (refused.Op == "LOGIN" || refused.Type == imap.TypeTLS):
+			code = exitLogin
+		}
+		return &endError{code, "the account cannot be reached over IMAP: " + noLook.Error(),
 			"the same command with --imap HOST:PORT --imap-user NAME --imap-password-command CMD"}
 	}
 	return err

@@ -165,8 +165,8 @@ func TestRestoreKilled(t *testing.T) {
 		}
 	}
 	c.env = append(c.env, "DOVEMEND_HOST=", "DOVEMEND_ACCOUNT=", "DOVEMEND_IMAP_PASSWORD="+c.h.Password())
-	for i, how := range []string{"again", "resume", "undo"} {
-		sizes := []int64{[]int64{300, 9_000, 60_000}[i]}
+	for i, how := range []string{"again", "resume", "undo", "ctrl-C"} {
+		sizes := []int64{[]int64{300, 9_000, 60_000, 20_000}[i]}
 		if os.Getenv("DOVEMEND_TEST_FULL") != "" {
 			sizes = []int64{1, 300, 2_000, 9_000, 20_000, 60_000, 90_000}
 		}
@@ -181,8 +181,15 @@ func TestRestoreKilled(t *testing.T) {
 			ended := make(chan struct{})
 			go func() { _ = cmd.Wait(); close(ended) }()
 			id := c.journalOf(old, size, ended)
-			_ = cmd.Process.Kill()
+			if how == "ctrl-C" {
+				_ = cmd.Process.Signal(os.Interrupt)
+			} else {
+				_ = cmd.Process.Kill()
+			}
 			<-ended
+			if code := cmd.ProcessState.ExitCode(); how == "ctrl-C" && code != 130 && code != 0 {
+				t.Errorf("interrupted: exit %d", code)
+			}
 			if id == "" {
 				t.Fatal("the run never wrote its journal")
 			}
@@ -204,7 +211,7 @@ func TestRestoreKilled(t *testing.T) {
 				if got := counts(t, c.run(0, args...)); got["added"] != texts {
 					t.Errorf("again at %d: %v", size, got)
 				}
-			case "resume":
+			case "resume", "ctrl-C":
 				if got := counts(t, c.run(0, append([]string{"resume", "--run", id}, c.overTLS()...)...)); got["added"] != texts {
 					t.Errorf("resumed at %d: %v", size, got)
 				}

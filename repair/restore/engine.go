@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"dovemend/remote"
@@ -124,8 +125,27 @@ func (e *Engine) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.server, e.exists = l.Resolve(e.o.Mailbox)
+	if e.server, e.exists = l.Resolve(e.o.Mailbox); !e.exists {
+		e.server = prefixed(l, e.server)
+	}
 	return nil
+}
+
+// prefixed gives a new mailbox the prefix that the server has before all of its mailboxes but INBOX ("INBOX."), if it does.
+func prefixed(l *imap.Listing, name string) string {
+	prefix, others := "INBOX"+l.Delimiter, false
+	for _, m := range l.Mailboxes {
+		switch {
+		case l.Delimiter == "" || !strings.EqualFold(m.Name, "INBOX") && !strings.HasPrefix(m.Name, prefix):
+			return name
+		case strings.HasPrefix(m.Name, prefix):
+			others = true
+		}
+	}
+	if !others {
+		return name
+	}
+	return prefix + name
 }
 
 // examine opens the mailbox for reading only.

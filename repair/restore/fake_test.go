@@ -27,12 +27,13 @@ type letter struct {
 
 // server is a small IMAP server with one mailbox, which can do without extensions, refuse, and break where a test says so.
 type server struct {
-	caps   string
-	refuse func(l letter) string // "NO [LIMIT] …"; "" takes it
-	poison func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
-	hangUp func(count int) bool  // before the answer to the APPEND that made it so many messages in all
-	kept   string                // PERMANENTFLAGS
-	guids  map[uint32]string     // X-GUID, if the server knows it
+	caps     string
+	refuse   func(l letter) string // "NO [LIMIT] …"; "" takes it
+	poison   func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
+	hangUp   func(count int) bool  // before the answer to the APPEND that made it so many messages in all
+	kept     string                // PERMANENTFLAGS
+	guids    map[uint32]string     // X-GUID, if the server knows it
+	validity uint32                // UIDVALIDITY; 0 is 7
 
 	mu       sync.Mutex
 	letters  []letter
@@ -132,7 +133,7 @@ func (s *server) answer(rest string, command, texts []string, out *bufio.Writer)
 		if kept == "" {
 			kept = `\Answered \Flagged \Deleted \Seen \Draft \*`
 		}
-		fmt.Fprintf(out, "* FLAGS (\\Seen)\r\n* OK [PERMANENTFLAGS (%s)] x\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT %d] x\r\n", kept, len(s.letters), s.next+1)
+		fmt.Fprintf(out, "* FLAGS (\\Seen)\r\n* OK [PERMANENTFLAGS (%s)] x\r\n* %d EXISTS\r\n* OK [UIDVALIDITY %d] x\r\n* OK [UIDNEXT %d] x\r\n", kept, len(s.letters), max(s.validity, 7), s.next+1)
 	case strings.HasPrefix(verb, "APPEND"):
 		return s.append(command, texts, out)
 	case strings.HasPrefix(verb, "UID FETCH"):

@@ -120,7 +120,9 @@ type Undone struct {
 // now, and only those that the source still holds. items are the source, gathered again.
 func (e *Engine) Undo(ctx context.Context, items []*Item) (*Undone, error) {
 	e.undoing = true
-	if err := e.begin(ctx, items); err != nil {
+	if err := e.begin(ctx, items); errors.Is(err, ErrNoMailbox) {
+		return &Undone{Gone: len(e.was.added())}, nil
+	} else if err != nil {
 		return nil, err
 	}
 	u := &Undone{}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dovemend/remote/imap"
 	"dovemend/repair/dovecot"
 	"dovemend/repair/probe"
 	"dovemend/repair/salvage"
@@ -569,4 +570,55 @@ func (lines) Read(p []byte) (int, error) {
 		p[i] = "0123456789abcde\n"[i%16]
 	}
 	return len(p), nil
+}
+
+func TestNewMailboxesGetTheServersPrefix(t *testing.T) {
+	box := func(names ...string) (l *imap.Listing) {
+		l = &imap.Listing{Delimiter: "."}
+		for _, n := range names {
+			l.Mailboxes = append(l.Mailboxes, imap.Mailbox{Name: n})
+		}
+		return l
+	}
+	for _, c := range []struct {
+		l    *imap.Listing
+		want string
+	}{{box("INBOX", "INBOX.Sent"), "INBOX.Back"}, {box("INBOX"), "Back"}, {box("INBOX", "Sent", "INBOX.x"), "Back"}, {&imap.Listing{}, "Back"}} {
+		if got := prefixed(c.l, "Back"); got != c.want {
+			t.Errorf("%v: %s, want %s", c.l.Mailboxes, got, c.want)
+		}
+	}
+}
+
+func TestUndoOfAMailboxThatIsGone(t *testing.T) {
+	s := &server{caps: "LITERAL+ UIDPLUS", missing: true}
+	x := newTrial(t, s.dial, Options{})
+	if _, _, err := x.apply(deadline(t), plain(3)...); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.missing = true
+	s.mu.Unlock()
+	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
+	defer e.Close(t.Context())
+	if u, err := e.Undo(deadline(t), x.gather(Filter{}, plain(3)...)); err != nil || u.Gone != 3 || u.Removed != 0 || !s.missing {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// TestOtherMailboxIsNotTouched: where the mailbox was made anew, UIDs name other messages.
+func TestOtherMailboxIsNotTouched(t *testing.T) {
+	s := &server{caps: "LITERAL+ UIDPLUS"}
+	x := newTrial(t, s.dial, Options{})
+	if _, _, err := x.apply(deadline(t), plain(3)...); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.validity = 8
+	s.mu.Unlock()
+	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
+	defer e.Close(t.Context())
+	if _, err := e.Undo(deadline(t), x.gather(Filter{}, plain(3)...)); !errors.Is(err, ErrOtherMailbox) || len(s.texts()) != 3 {
+		t.Errorf("%v, %d left", err, len(s.texts()))
+	}
 }
