@@ -110,6 +110,9 @@ func (r *Run) keep(name string, v any) {
 
 // keepHost keeps what the host told of itself.
 func (r *Run) keepHost() {
+	if r.s.host == nil {
+		return
+	}
 	i := r.s.host.Info()
 	r.keep(hostFile, keptHost{At: time.Now().UTC(), SSHServer: i.Server, Shell: i.Shell, OS: i.OS, Dovecot: i.Dovecot})
 }

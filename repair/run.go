@@ -72,7 +72,7 @@ func (s *Session) NewRun(ctx context.Context, kind string, a store.Account, boxe
 }
 
 func (s *Session) meta(kind rundir.Kind, a store.Account, boxes []store.Mailbox) rundir.Meta {
-	info := s.host.Info()
+	info := s.info()
 	m := rundir.Meta{Kind: kind, Target: info.Target, User: info.User, Addr: info.Addr, HostKey: info.Fingerprint,
 		MailRoot: a.Root, Address: a.Address, Layout: a.Layout, Remedy: string(s.o.Remedy), Version: Version}
 	for _, b := range boxes {
@@ -95,7 +95,7 @@ func (s *Session) begin(m rundir.Meta, a store.Account, boxes []store.Mailbox) (
 	}
 	r.note()
 	r.keepHost()
-	r.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "host", s.host.Info().Addr, "mail_root", string(a.Root), "version", Version)
+	r.log.Info("run begins", "run", dir.ID(), "kind", m.Kind, "host", s.info().Addr, "mail_root", string(a.Root), "version", Version)
 	return r, nil
 }
 
@@ -117,7 +117,7 @@ func (r *Run) lock() error {
 		return func() (func() error, error) { return rundir.Lock(r.s.o.StateDir, key, r.dir.ID()) }
 	}
 	was, is := r.dir.Meta(), r.dir.Meta()
-	is.HostKey, is.Addr = r.s.host.Info().Fingerprint, r.s.host.Info().Addr
+	is.HostKey, is.Addr = r.s.info().Fingerprint, r.s.info().Addr
 	takes := []func() (func() error, error){account(was.Key())}
 	if is.Key() != was.Key() {
 		takes = append(takes, account(is.Key()))

@@ -93,9 +93,34 @@ func Connect(ctx context.Context, o Options, rep Reporter) (*Session, error) {
 }
 
 // Close ends the connection.
-func (s *Session) Close() error { return s.host.Close() }
+func (s *Session) Close() error {
+	if s.host == nil {
+		return nil
+	}
+	return s.host.Close()
+}
 
-// Host is the connection itself.
+// WithoutHost is a session that reaches an account over IMAP alone, by login and password.
+func WithoutHost(o Options, rep Reporter) *Session {
+	if rep == nil {
+		rep = Silent{}
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Session{o: o, rep: rep, log: log}
+}
+
+// info is what is known of the host; without one, where and as whom IMAP is spoken.
+func (s *Session) info() remote.Info {
+	if s.host == nil {
+		return remote.Info{Addr: s.o.IMAP.Addr, User: cmp.Or(s.o.IMAP.User, s.o.Account)}
+	}
+	return s.host.Info()
+}
+
+// Host is the connection itself; nil for a session without.
 func (s *Session) Host() *remote.Host { return s.host }
 
 // Accounts finds every account this login can see: the one at Options.MailRoot where that is given, else what lies
@@ -149,9 +174,19 @@ func (s *Session) Measure(ctx context.Context, a store.Account) ([]store.Size, s
 // Choose finds the account and the mailboxes that the Options name. An [AmbiguousError] lists the accounts where the
 // choice is open, a [NoAccountError] says what is there instead, a [store.NotFoundError] suggests near mailbox names.
 func (s *Session) Choose(ctx context.Context) (store.Account, []store.Mailbox, error) {
-	all, err := s.Accounts(ctx)
+	a, err := s.ChooseAccount(ctx)
 	if err != nil {
 		return store.Account{}, nil, err
+	}
+	boxes, err := s.Mailboxes(a)
+	return a, boxes, err
+}
+
+// ChooseAccount finds the account that the Options name, as [Session.Choose] does.
+func (s *Session) ChooseAccount(ctx context.Context) (store.Account, error) {
+	all, err := s.Accounts(ctx)
+	if err != nil {
+		return store.Account{}, err
 	}
 	fit := all
 	if s.o.Account != "" {
@@ -162,12 +197,11 @@ func (s *Session) Choose(ctx context.Context) (store.Account, []store.Mailbox, e
 	}
 	switch {
 	case len(fit) == 0:
-		return store.Account{}, nil, &NoAccountError{Asked: s.o.Account, Searched: s.searched(), Found: all}
+		return store.Account{}, &NoAccountError{Asked: s.o.Account, Searched: s.searched(), Found: all}
 	case len(fit) > 1:
-		return store.Account{}, nil, &AmbiguousError{Accounts: fit}
+		return store.Account{}, &AmbiguousError{Accounts: fit}
 	}
-	boxes, err := s.Mailboxes(fit[0])
-	return fit[0], boxes, err
+	return fit[0], nil
 }
 
 // Mailboxes finds the mailboxes of the account that the Options name: INBOX where they name none.

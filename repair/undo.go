@@ -49,11 +49,15 @@ func (r *Run) later() (string, error) {
 	}
 	m := r.dir.Meta()
 	for _, l := range all { // the newest first
-		if l.Err != nil || l.ID <= m.ID || l.Meta.Kind != rundir.KindRepair || !l.Meta.CanUndo() || !sameAccount(l.Meta, m) {
+		changes := l.Meta.Kind == rundir.KindRepair || l.Meta.Kind == rundir.KindRestore
+		if l.Err != nil || l.ID <= m.ID || !changes || !l.Meta.CanUndo() || !sameAccount(l.Meta, m) {
 			continue
 		}
 		if !slices.ContainsFunc(l.Meta.Mailboxes, func(name string) bool { return slices.Contains(m.Mailboxes, name) }) {
 			continue
+		}
+		if l.Meta.Kind == rundir.KindRestore {
+			return l.ID, nil
 		}
 		if changed, err := r.changedBy(l); err != nil || changed {
 			return l.ID, err
@@ -371,6 +375,15 @@ func reconnect(ctx context.Context, o Options, dir *rundir.Dir, rep Reporter) (*
 // mail program has deleted an emptied mailbox.
 func (s *Session) mailboxesOf(a store.Account, dir *rundir.Dir) ([]store.Mailbox, error) {
 	var p plan.Plan
+	if dir.Meta().Kind == rundir.KindRestore { // its mailbox may be one that it has yet to make
+		var boxes []store.Mailbox
+		for _, name := range dir.Meta().Mailboxes {
+			if m, err := a.Mailbox(name); err == nil {
+				boxes = append(boxes, m)
+			}
+		}
+		return boxes, nil
+	}
 	if err := dir.ReadJSON(rundir.PlanFile, &p); errors.Is(err, fs.ErrNotExist) {
 		return s.Mailboxes(a)
 	} else if err != nil {

@@ -76,8 +76,8 @@ func (p *program) app() *cli.App {
 
 func (p *program) verbs() []*cli.Command {
 	all := []*cli.Command{
-		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.repair(), p.salvage(), p.runs(), p.undo(), p.resume(),
-		p.probe(), p.watch(), p.inspect(), p.report(), p.demo(), p.completion(), p.man(), p.version(),
+		p.wizard(), p.accounts(), p.processes(), p.backup(), p.check(), p.probe(), p.repair(), p.salvage(), p.restore(), p.runs(), p.undo(), p.resume(),
+		p.watch(), p.report(), p.inspect(), p.demo(), p.completion(), p.man(), p.version(),
 	}
 	for _, c := range all {
 		c.OnUsageError, c.HideHelpCommand = onUsageError, true
@@ -129,7 +129,7 @@ func strayArguments(verb string, args []string) error {
 		hint = fmt.Sprintf("dovemend %s --run %s", verb, ui.Quote(args[0]))
 	case verb == "inspect":
 		hint = fmt.Sprintf("dovemend inspect --file %s", ui.Quote(args[0]))
-	case slices.Contains([]string{"repair", "backup", "check", "salvage", "wizard", "probe"}, verb):
+	case slices.Contains([]string{"repair", "backup", "check", "salvage", "restore", "wizard", "probe"}, verb):
 		hint = fmt.Sprintf("dovemend %s --mailbox %s …", verb, ui.Quote(args[0]))
 	}
 	return &usageError{text: text, hint: hint}

@@ -29,6 +29,7 @@ type call struct {
 	quiet    bool
 	session  session
 	job      job
+	overIMAP bool     // the run is one that works over IMAP alone
 	acted    bool     // a change of the host was begun
 	doc      document // what --json prints
 }

@@ -115,7 +115,7 @@ func (k *call) asGiven(names ...string) []string {
 // again is the command line that goes on with a run from here: undo or resume. The run itself knows its host.
 func (k *call) again(verb, run string) []string {
 	args := append([]string{"dovemend", verb, "--run", run}, k.reachArgs()...)
-	if verb == "resume" {
+	if verb == "resume" || k.verb == "restore" || k.overIMAP { // which a restore needs for either
 		args = append(args, k.imapArgs()...)
 	}
 	return append(args, k.stateArgs()...)

@@ -72,7 +72,7 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"Each mailbox of an account": {mailboxDocument{}},
 		"`processes`":                {processesDocument{}},
 		"Each process":               {processDocument{}},
-		"`backup`, `check`, `probe`, `salvage`, `repair`, `wizard`, `resume`, `undo` and `demo` say what they worked on": {runDocument{}},
+		"`backup`, `check`, `probe`, `salvage`, `restore`, `repair`, `wizard`, `resume`, `undo` and `demo` say what they worked on": {runDocument{}},
 		"`backup`":                               {backupDocument{}},
 		"The copy":                               {snapshotDocument{}},
 		"`check`":                                {checkDocument{}},
@@ -165,6 +165,10 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"What the names of messages in a Maildir tell":         {inspect.Maildir{}},
 		"Each message in a Maildir":                            {inspect.MaildirMessage{}},
 	}
+	types["`restore`, and `resume` and `undo` of one"] = []any{restoreDocument{}}
+	types["How many messages of the source"] = []any{restoreCounts{}}
+	types["Each message that needs a word"] = []any{restoredDocument{}}
+	types["Each flag that the mailbox does not keep"] = []any{droppedDocument{}}
 	for lead, all := range types {
 		var want []string
 		for _, x := range all {

@@ -31,7 +31,7 @@ var onlyUnder = map[string]string{
 
 // mayUseRemote are the packages that may know of a live host.
 var mayUseRemote = []string{
-	"dovemend/cmd", "dovemend/repair", "dovemend/repair/apply", "dovemend/repair/evacuate", "dovemend/repair/probe", "dovemend/repair/snapshot",
+	"dovemend/cmd", "dovemend/repair", "dovemend/repair/apply", "dovemend/repair/evacuate", "dovemend/repair/probe", "dovemend/repair/restore", "dovemend/repair/snapshot",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

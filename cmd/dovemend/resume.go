@@ -17,10 +17,11 @@ func canResume(m rundir.Meta) bool {
 func (p *program) resume() *cli.Command {
 	return &cli.Command{
 		Name:  "resume",
-		Usage: "finish a repair that stopped midway",
+		Usage: "finish a repair or a restore that stopped midway",
 		Description: "Reads the journal, sees on the host which steps were done, and does the rest of the same\n" +
 			"plan. Where a file of the rest has changed meanwhile it stops: then the repair itself, given\n" +
-			"again, looks at everything anew. A run that was applied, but whose result could not be looked\n" +
+			"again, looks at everything anew. A restore reads its source again, looks up on the server\n" +
+			"what was on its way, and adds the rest. A run that was applied, but whose result could not be looked\n" +
 			"at, is looked at again.\n\n" +
 			"Exit codes: 0 finished and verified; 1 error; 2 usage; 4 refused by the guard; 5 login or\n" +
 			"host key; 6 stopped midway again; 7 something is missing; 130 interrupted.",
@@ -34,6 +35,9 @@ func (p *program) resume() *cli.Command {
 			}
 			if !canResume(l.Meta) {
 				return &endError{exitUsage, fmt.Sprintf("run %s has not stopped midway (it is %s)", l.ID, l.Meta.Stage), "dovemend runs"}
+			}
+			if l.Meta.Kind == rundir.KindRestore {
+				return k.resumeRestore(l)
 			}
 			doc := &repairDocument{Remedy: l.Meta.Remedy}
 			k.doc = doc

@@ -49,7 +49,7 @@ func (p *program) runs() *cli.Command {
 	return &cli.Command{
 		Name:  "runs",
 		Usage: "list what was done before: each run, how far it came, and where it is",
-		Description: "Every backup and repair is a run: a folder with the copy, the plan and the journal. This\n" +
+		Description: "Every backup, repair and restore is a run: a folder with the copy, the plan, the journal. This\n" +
 			"lists them, newest first. It reaches no host.\n\n" +
 			"Stages: new, snapshot (copied), planned, applying (stopped midway: resume or undo), applied,\n" +
 			"verified, failed (nothing was changed), undone.\n\n" +

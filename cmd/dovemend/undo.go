@@ -15,9 +15,11 @@ import (
 func (p *program) undo() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
-		Usage: "take a repair back: every file as it was before",
+		Usage: "take a repair back: every file as it was before; or a restore: what it added is removed",
 		Description: "Puts back from the run's copy, or from where it was set aside, what the run removed or\n" +
-			"moved, with modes and times; of an evacuation, it moves the messages back over IMAP. What mail programs changed since is not overwritten.\n\n" +
+			"moved, with modes and times; of an evacuation, it moves the messages back over IMAP. What mail\n" +
+			"programs changed since is not overwritten. Of a restore, exactly the messages that it added are\n" +
+			"removed from the mailbox, over IMAP, and only those that this computer still has.\n\n" +
 			"Exit codes: 0 taken back and verified; 1 error; 2 usage; 3 not confirmed; 4 refused by the\n" +
 			"guard; 5 login or host key; 6 stopped midway; 7 something is not as it was; 130 interrupted.",
 		Flags: join([]cli.Flag{runFlag("`ID` of the run to take back, or its beginning (default: the only one that can be)"),
@@ -33,26 +35,31 @@ func (p *program) undo() *cli.Command {
 			if err := k.confirmUndo(l); err != nil {
 				return err
 			}
+			if l.Meta.Kind == rundir.KindRestore {
+				return k.takeOut(l)
+			}
 			k.doc = &repairDocument{Of: l.ID}
 			return k.changeAgain(l, k.p.engine.Undo)
 		}),
 	}
 }
 
-// canUndoRepair is what undo takes without --run: a repair. An undo can be taken back too, but only by its name.
-func canUndoRepair(m rundir.Meta) bool { return m.CanUndo() && m.Kind == rundir.KindRepair }
+// canUndoRepair is what undo takes without --run: a repair or a restore. An undo can be taken back too, but only by its name.
+func canUndoRepair(m rundir.Meta) bool {
+	return m.CanUndo() && (m.Kind == rundir.KindRepair || m.Kind == rundir.KindRestore)
+}
 
 // confirmUndo asks where somebody can be asked; in a script the verb itself is the decision.
 func (k *call) confirmUndo(l rundir.Listed) error {
 	if k.Bool("yes") || !k.term.CanAsk() {
 		return nil
 	}
-	yes, err := k.ask.Confirm(k.ctx(), ui.Question{
-		Title: fmt.Sprintf("Take back run %s?", l.ID),
-		Help: fmt.Sprintf("It did %s on %s of %s. Its files come back as they were in the copy.", nameOr(l.Meta.Remedy, "a repair"),
-			strings.Join(l.Meta.Mailboxes, ", "), nameOr(l.Meta.Address, string(l.Meta.MailRoot))),
-		Flag: "--yes",
-	})
+	where := strings.Join(l.Meta.Mailboxes, ", ") + " of " + nameOr(l.Meta.Address, string(l.Meta.MailRoot))
+	help := fmt.Sprintf("It did %s on %s. Its files come back as they were in the copy.", nameOr(l.Meta.Remedy, "a repair"), where)
+	if l.Meta.Kind == rundir.KindRestore {
+		help = fmt.Sprintf("It added messages to %s. Exactly these are removed again, as far as this computer still has them.", where)
+	}
+	yes, err := k.ask.Confirm(k.ctx(), ui.Question{Title: fmt.Sprintf("Take back run %s?", l.ID), Help: help, Flag: "--yes"})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ var wrongValues = map[string]string{
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
 	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf", "looks": "bodies", "sample": "0", "poison-state": "/no/such/folder/file",
 	"interval": "5s", "max-drop": "many", "hold": "-1h", "max-cache": "0", "connection-limit": "0", "ping": "ftp://hc.example.org/x", "ping-command": "",
-	"explain": "/no/such/file",
+	"explain":        "/no/such/file",
+	"source-mailbox": "", "since": "yesterday", "before": "soon", "message-id": "", "class": "perfect",
 }
 
 func TestAWrongValueOfAnyFlagIsAUsageErrorThatNamesIt(t *testing.T) {

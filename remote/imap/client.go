@@ -29,7 +29,9 @@ type Client struct {
 	in       bool // logged in
 	tried    bool // a login was tried
 	greeting string
-	count    int // messages in the mailbox examined, as far as the server's word is taken
+	count    int  // messages in the mailbox examined, as far as the server's word is taken
+	tags     int  // given out by newTag
+	noGUID   bool // the server refused X-GUID
 
 	notes []Notice
 }

@@ -120,6 +120,20 @@ func (s *scanner) follow(p []byte) error {
 	return nil
 }
 
+// between says whether the next byte begins a response.
+func (s *scanner) between() bool { return s.size == 0 && s.literal == 0 }
+
+// piece is the beginning of p that is one literal or one line, as far as p holds it.
+func (s *scanner) piece(p []byte) []byte {
+	if s.literal > 0 {
+		return p[:min(int64(len(p)), s.literal)]
+	}
+	if i := bytes.IndexByte(p, '\n'); i >= 0 {
+		return p[:i+1]
+	}
+	return p
+}
+
 func (s *scanner) lineLimit() int64 {
 	if s.passing == kept {
 		return maxKept

@@ -22,12 +22,14 @@ type wire struct {
 	done  chan struct{} // closed by abort
 	shut  chan struct{} // closed when the stream beneath is closed
 	rest  []byte        // read and scanned, not yet taken
+	more  []byte        // read, not yet scanned
 
 	mu      sync.Mutex
 	scan    scanner
 	err     error // why it ended, if that was our doing
 	readErr error // how reading ended
 	silence time.Duration
+	tap     *tap        // who reads instead of the library; nil for nobody
 	timer   *time.Timer // silence; nil between commands
 	total   *time.Timer
 }
@@ -63,7 +65,7 @@ func (w *wire) pump() {
 	}
 }
 
-// Read gives what the server sent, scanned. A chunk's buffer is filled again only after the next Read has begun, for
+// Read gives what the server sent, scanned. A chunk's buffer is filled again only after the next one was taken, for
 // the pump hands over each before it reads into the other.
 func (w *wire) Read(p []byte) (int, error) {
 	for len(w.rest) == 0 {
@@ -72,31 +74,54 @@ func (w *wire) Read(p []byte) (int, error) {
 			return 0, w.reason()
 		default:
 		}
-		select {
-		case b, ok := <-w.in:
-			if !ok {
-				return 0, io.EOF
+		if len(w.more) == 0 {
+			select {
+			case b, ok := <-w.in:
+				if !ok {
+					return 0, io.EOF
+				}
+				w.more = b
+			case <-w.done:
+				return 0, w.reason()
 			}
-			w.mu.Lock()
-			asking := w.scan.ask
-			b, err := w.scan.feed(b)
-			if w.timer != nil {
-				w.timer.Reset(w.silence)
-			}
-			w.mu.Unlock()
-			asking.tell()
-			if err != nil {
-				w.abort(err)
-				return 0, err
-			}
-			w.rest = b
-		case <-w.done:
-			return 0, w.reason()
+		}
+		if err := w.follow(); err != nil {
+			w.abort(err)
+			return 0, err
 		}
 	}
 	n := copy(p, w.rest)
 	w.rest = w.rest[n:]
 	return n, nil
+}
+
+// follow scans what came, and lets the library or the tap have it.
+func (w *wire) follow() error {
+	w.mu.Lock()
+	t, b := w.tap, w.more
+	if t != nil {
+		t.active = t.active || w.scan.between()
+		b = w.scan.piece(b)
+	}
+	w.more = w.more[len(b):]
+	inLiteral := w.scan.literal > 0
+	asking := w.scan.ask
+	pass, err := w.scan.feed(b)
+	between := w.scan.between()
+	if w.timer != nil {
+		w.timer.Reset(w.silence)
+	}
+	w.mu.Unlock()
+	asking.tell()
+	switch {
+	case err != nil:
+		return err
+	case t != nil && t.active:
+		t.take(b, inLiteral, between, w.done)
+	default:
+		w.rest = pass
+	}
+	return nil
 }
 
 func (w *wire) Write(p []byte) (int, error) {
@@ -105,7 +130,15 @@ func (w *wire) Write(p []byte) (int, error) {
 		return 0, w.reason()
 	default:
 	}
-	return w.under.Write(p)
+	n, err := w.under.Write(p)
+	if n > 0 {
+		w.mu.Lock()
+		if w.timer != nil { // a long text on a slow line: the server has nothing to say meanwhile
+			w.timer.Reset(w.silence)
+		}
+		w.mu.Unlock()
+	}
+	return n, err
 }
 
 // abort ends the connection for the given reason; the first one counts. It never waits for the stream beneath.

@@ -18,9 +18,10 @@ type Kind string
 
 // The kinds of run.
 const (
-	KindRepair Kind = "repair"
-	KindBackup Kind = "backup"
-	KindUndo   Kind = "undo"
+	KindRepair  Kind = "repair"
+	KindBackup  Kind = "backup"
+	KindUndo    Kind = "undo"
+	KindRestore Kind = "restore"
 )
 
 // Stage is how far a run came.
@@ -53,6 +54,7 @@ type Meta struct {
 	Layout    store.Layout   `json:"layout,omitempty"`
 	Mailboxes []string       `json:"mailboxes,omitempty"` // names for people
 	Remedy    string         `json:"remedy,omitempty"`
+	NoCopy    bool           `json:"no_copy,omitempty"` // a restore that has no snapshot of its mailbox
 	Stage     Stage          `json:"stage"`
 	Of        string         `json:"of,omitempty"`        // for an undo: the run that is undone
 	UndoneBy  string         `json:"undone_by,omitempty"` // the run that undid this one
@@ -88,14 +90,18 @@ func (m *Meta) UnmarshalJSON(b []byte) error {
 }
 
 // Key names the account a run works on: the same host (by its key's fingerprint where known, else by its address) and
-// the same mail root have the same key. It is 32 hex digits, safe as the name of a file.
+// the same mail root, or where that is not known, as over IMAP alone, the same login, have the same key. It is 32 hex digits, safe as the name of a file.
 func (m Meta) Key() string {
 	host := m.HostKey
 	if host == "" {
 		host = strings.ToLower(m.Addr)
 	}
 	h := sha256.New()
-	for _, s := range []string{"dovemend account 1", host, string(m.MailRoot)} {
+	of := []string{"dovemend account 1", host, string(m.MailRoot)}
+	if m.MailRoot == "" {
+		of = append(of, m.User)
+	}
+	for _, s := range of {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
@@ -103,6 +109,9 @@ func (m Meta) Key() string {
 
 // HasSnapshot reports whether the run came so far that its snapshot is complete.
 func (m Meta) HasSnapshot() bool {
+	if m.NoCopy {
+		return false
+	}
 	switch m.Stage {
 	case StageSnapshot, StagePlanned, StageApplying, StageApplied, StageVerified, StageUndone:
 		return true
