@@ -185,3 +185,22 @@ func TestRealPoisonIsFoundWhereverItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestRealPoisonIsFoundWhereTheServerOnlySaysNo has Dovecot go on after a message that it cannot read, as some hosts do.
+func TestRealPoisonIsFoundWhereTheServerOnlySaysNo(t *testing.T) {
+	s := newStore(t, "maildir")
+	s.fill()
+	for _, uid := range []uint32{5, 6, 20} {
+		s.breakFile("message-half", s.fileOf(uid))
+	}
+	dial, _ := s.dialer("imap_fetch_failure=no-after")
+	got, err := Find(t.Context(), dial, "INBOX", FindOptions{Pause: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d round trips, %d connections: %s", got.RoundTrips, got.Connections, got.Text)
+	_, bad := failing(t, dial, imap.LookEnvelope, imap.LookBody)
+	if found := slices.Sorted(slices.Values(got.UIDs())); !slices.Equal(found, bad) || len(found) == 0 {
+		t.Errorf("found %v, really bad %v", found, bad)
+	}
+}
