@@ -303,6 +303,53 @@ func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
 	x.want("after", x.s.everywhere(), want)
 }
 
+// TestMailboxThatIsWrittenBackIsClearedAgain: the clearing comes to its end, but Dovecot, woken up in its middle, has the old list of
+// messages in memory and writes it back. Resumed, or undone, or gone on with: no message is there twice.
+func TestMailboxThatIsWrittenBackIsClearedAgain(t *testing.T) {
+	for _, then := range []string{"go on", "resume", "undo"} {
+		x := newTrial(t, 6, 2)
+		before := x.s.all()
+		want := x.without(x.s.everywhere())
+		old := *x.s.boxes["INBOX"]
+		old.mails = slices.Clone(old.mails)
+		turn, times := x.c.clear, 0
+		run := func() error {
+			e := x.engine(x.dir+"/run", nil)
+			defer e.Close()
+			e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+				if err := turn(ctx, left, run, begun); err != nil {
+					return err
+				}
+				if times++; times > 1 {
+					return nil
+				}
+				back := old
+				x.s.boxes["INBOX"] = &back
+				if then == "go on" {
+					return nil
+				}
+				return errKilled
+			}
+			return e.Run(t.Context())
+		}
+		err := run()
+		if then == "resume" && errors.Is(err, errKilled) {
+			err = run()
+		}
+		if then == "undo" && errors.Is(err, errKilled) {
+			x.c.took = []*mail{old.mails[1]} // what the clearing took: the poison
+			x.c.was = 0
+			_, err = x.undo(0)
+			x.want(then, x.s.all(), before)
+		} else {
+			x.want(then, x.s.everywhere(), want)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", then, err)
+		}
+	}
+}
+
 // TestNoRoomStopsItAndRoomLetsItGoOn: no smaller batch helps where there is no room, and no message is taken for unreadable.
 func TestNoRoomStopsItAndRoomLetsItGoOn(t *testing.T) {
 	x := newTrial(t, 9)

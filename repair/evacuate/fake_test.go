@@ -358,8 +358,10 @@ func (c *clearing) uncleared(run string) Uncleared {
 		if b.validity == c.was {
 			return nil
 		}
-		if len(b.mails) > 0 {
-			return errors.New("messages are in the way")
+		for _, m := range b.mails { // the files that are there are set aside
+			if !slices.ContainsFunc(c.took, func(t *mail) bool { return t.text == m.text }) {
+				return errors.New("messages are in the way")
+			}
 		}
 		last := uint32(0)
 		for _, m := range c.took {

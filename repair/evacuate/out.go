@@ -205,6 +205,7 @@ func (e *Engine) make(ctx context.Context) error {
 // empty moves everything that can be moved, clears the mailbox, and sees it answer. New mail that comes in between is moved
 // too, and never cleared.
 func (e *Engine) empty(ctx context.Context) error {
+	again := false
 	for round := 0; !e.State.Fresh; round++ {
 		if round >= rounds {
 			return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(e.Mailbox))
@@ -215,7 +216,11 @@ func (e *Engine) empty(ctx context.Context) error {
 			}
 		}
 		e.drop()
-		err := e.Clear(ctx, e.State.Left, e.State.clearRun(), func(run string) error {
+		run := e.State.clearRun()
+		if again {
+			run = ""
+		}
+		err := e.Clear(ctx, e.State.Left, run, func(run string) error {
 			if run == e.State.clearRun() {
 				return nil
 			}
@@ -232,6 +237,11 @@ func (e *Engine) empty(ctx context.Context) error {
 		x, err := e.answers(ctx)
 		if err != nil {
 			return err
+		}
+		if again = x.UIDValidity == e.State.Validity; again { // Dovecot was at work meanwhile, and has written what it had in memory
+			e.Report.Info("a mail program woke Dovecot up while the mailbox was cleared; it is cleared again. Close that program if you can")
+			e.State.Empty = false
+			continue
 		}
 		if err := e.note(line{Kind: kindFresh, Validity: x.UIDValidity}); err != nil {
 			return err

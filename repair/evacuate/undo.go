@@ -93,14 +93,30 @@ func (e *Engine) remake(ctx context.Context) error {
 func (e *Engine) gather(ctx context.Context) error {
 	s := e.State
 	for range rounds {
-		e.selected = ""
-		if err := e.open(ctx, s.Source, 0); err != nil {
+		x, err := e.look(ctx, s.Source, 0)
+		if err != nil {
 			return err
 		}
-		s.Validity = 0
-		now, err := e.inventory(ctx, 1)
-		if err != nil || len(now) == 0 {
+		disturbed := x.UIDValidity == s.Validity && !s.Fresh // Dovecot has written back what it had in memory
+		s.Validity = x.UIDValidity
+		if err := e.open(ctx, s.Source, s.Validity); err != nil {
 			return err
+		}
+		now, err := e.inventory(ctx, 1)
+		if err != nil {
+			return err
+		}
+		if disturbed {
+			maps.DeleteFunc(now, func(u uint32, _ []string) bool { return has(s.Left, u) })
+			if again, err := e.banish(ctx, slices.Sorted(maps.Keys(now))); err != nil {
+				return err
+			} else if again == nil {
+				s.Validity = x.UIDValidity
+				continue
+			}
+		}
+		if len(now) == 0 {
+			return nil
 		}
 		e.Report.Stage(fmt.Sprintf("moving what is in %s out of the way", remote.Safe(s.Source)))
 		refused, err := e.move(ctx, false, slices.Sorted(maps.Keys(now)), e.Batch)
