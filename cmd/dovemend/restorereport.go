@@ -151,6 +151,15 @@ func (k *call) printRestored(d *restoreDocument, r *repair.Restored, do bool) {
 		why := strings.Join(append(nonEmpty(m.Why), m.Notes...), "; ")
 		k.say("%s: %s (%s, %s): %s", m.Status, ui.Safe(nameOr(m.Subject, "no subject")), ui.Safe(nameOr(m.Date, "no date")), ui.Safe(m.File), ui.Safe(why))
 	}
+	bare := 0
+	for _, x := range r.Items {
+		if (x.Status == restore.Added || x.Status == restore.Pending) && len(x.Remarks()) < len(x.Notes) {
+			bare++
+		}
+	}
+	if bare > 0 {
+		k.say("Sent with the line ends that IMAP wants (CRLF): %s.", ui.Count(bare, "message"))
+	}
 	for _, f := range d.Dropped {
 		k.say("The mailbox does not keep the flag or label %s: %s had it.", ui.Safe(f.Flag), ui.Count(f.Count, "message"))
 	}
