@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
@@ -140,96 +139,6 @@ func (e *Engine) begin(ctx context.Context, items []*Item) error {
 	}
 	if gone > 0 {
 		e.rep.Warn(fmt.Sprintf("%d messages that this run had sent are not in its source any more", gone))
-	}
-	return nil
-}
-
-// settle finds out which of the messages that were on their way the server has taken: it waits until the server has done with what it
-// had received, if wait says so, and looks for their texts among what came since.
-func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
-	if len(open) == 0 {
-		return nil
-	}
-	if wait {
-		if err := e.quiet(ctx); err != nil {
-			return err
-		}
-	}
-	claimed := map[uint32]bool{}
-	for _, rec := range e.was.Known {
-		if rec.UID != 0 {
-			claimed[rec.UID] = true
-		}
-	}
-	sizes, sums := map[int64]bool{}, map[string][]record{}
-	for _, rec := range open {
-		sizes[rec.Size] = true
-		sums[rec.SHA256] = append(sums[rec.SHA256], rec)
-	}
-	var near []uint32
-	size := map[uint32]int64{}
-	err := e.again(ctx, e.choose, func() error {
-		near = nil
-		return e.conn.Outlines(ctx, e.was.UIDNext, func(o imap.Outline) error {
-			if !claimed[o.UID] && (o.Size < 0 || sizes[o.Size]) {
-				near, size[o.UID] = append(near, o.UID), o.Size
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	var found []record
-	unread, err := e.texts(ctx, e.choose, near, func(uid uint32, sum string) {
-		if same := sums[sum]; len(same) > 0 {
-			sums[sum] = same[1:]
-			found = append(found, record{Kind: kindDone, ID: same[0].ID, UID: uid, UIDValidity: e.box.UIDValidity})
-		}
-	})
-	if err != nil {
-		return err
-	}
-	// One that cannot be read is taken for ours by its size: the look at the batch comes upon it, and it is never added twice.
-	for _, uid := range unread {
-		for sum, same := range sums {
-			if len(same) > 0 && same[0].Size == size[uid] {
-				sums[sum] = same[1:]
-				found = append(found, record{Kind: kindDone, ID: same[0].ID, UID: uid, UIDValidity: e.box.UIDValidity})
-				break
-			}
-		}
-	}
-	for _, same := range sums {
-		for _, rec := range same {
-			found = append(found, record{Kind: kindVoid, ID: rec.ID})
-		}
-	}
-	for _, rec := range found {
-		e.was.take(rec)
-	}
-	return e.journal.sync(found...)
-}
-
-// quiet waits until the mailbox has stopped growing: a server goes on with what it has received when its client is gone.
-func (e *Engine) quiet(ctx context.Context) error {
-	last, same := uint32(0), 0
-	for range quietLooks {
-		e.opened = false
-		if err := e.again(ctx, e.choose, func() error { return nil }); err != nil {
-			return err
-		}
-		if same++; e.box.UIDNext != last {
-			last, same = e.box.UIDNext, 0
-		}
-		if same == 2 {
-			return nil
-		}
-		select {
-		case <-time.After(e.quietFor):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
 	return nil
 }
@@ -380,43 +289,6 @@ func (e *Engine) send(ctx context.Context, items []*Item) error {
 			x.Notes = append(x.Notes, "the server refused it with its keywords "+strings.Join(x.Keywords, ", ")+"; sent without")
 		}
 		return e.send(ctx, bare)
-	}
-	return nil
-}
-
-// number finds the UIDs of messages that were added by a server that does not tell them.
-func (e *Engine) number(ctx context.Context, items []*Item) error {
-	var open []record
-	for _, x := range items {
-		if x.Status == Added && x.UID == 0 {
-			open = append(open, e.was.Sent[x.ID])
-		}
-	}
-	if len(open) == 0 {
-		return nil
-	}
-	return e.lookFor(ctx, open, items, false)
-}
-
-// lookUp finds out what became of messages after a hang-up.
-func (e *Engine) lookUp(ctx context.Context, items []*Item) error {
-	var open []record
-	for _, x := range items {
-		if x.Status == Pending && e.was.Known[x.ID].Kind == kindIntent {
-			open = append(open, e.was.Sent[x.ID])
-		}
-	}
-	return e.lookFor(ctx, open, items, true)
-}
-
-func (e *Engine) lookFor(ctx context.Context, open []record, items []*Item, wait bool) error {
-	if err := e.settle(ctx, open, wait); err != nil {
-		return err
-	}
-	for _, x := range items {
-		if rec := e.was.Known[x.ID]; rec.Kind == kindDone && (x.Status == Pending || x.UID == 0) {
-			x.Status, x.Why, x.UID = Added, "", rec.UID
-		}
 	}
 	return nil
 }
