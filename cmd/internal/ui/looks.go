@@ -34,8 +34,9 @@ func WhoseWords(w imap.Whose) string {
 func PrintLooked(w io.Writer, l *probe.Looked) {
 	if anyFailed(l.Account) || len(l.Mailboxes) == 0 {
 		Say(w, "The account:")
+		told := explained{}
 		for i := range l.Account {
-			PrintLook(w, &l.Account[i])
+			told.printLook(w, &l.Account[i])
 		}
 	}
 	for i := range l.Mailboxes {
@@ -65,8 +66,9 @@ func printMailboxLooks(w io.Writer, m *probe.MailboxLooks) {
 		line += Count(m.Exists, "message") + ", " + number(m.Seen) + " seen"
 	}
 	Say(w, "%s", line)
+	told := explained{}
 	for i := range m.Looks {
-		PrintLook(w, &m.Looks[i])
+		told.printLook(w, &m.Looks[i])
 	}
 	if m.Sample >= 0 && m.Sample < m.Exists {
 		Say(w, "  The looks at messages were at a sample: %d of %d, the newest ones and some of the others. --sample all takes every message.", m.Sample, m.Exists)
@@ -74,7 +76,12 @@ func printMailboxLooks(w io.Writer, m *probe.MailboxLooks) {
 }
 
 // PrintLook writes one kind of look: how it ended, and what the server and its log said, explained.
-func PrintLook(w io.Writer, r *probe.LookResult) {
+func PrintLook(w io.Writer, r *probe.LookResult) { explained{}.printLook(w, r) }
+
+// explained are the explanations that stand above: each is written once.
+type explained map[imap.Explanation]bool
+
+func (told explained) printLook(w io.Writer, r *probe.LookResult) {
 	state := map[probe.State]string{probe.Works: "works", probe.Fails: "FAILS", probe.NotAsked: "not asked", probe.NotOffered: "not there"}[r.State]
 	if r.State == probe.Works && r.Failed() {
 		state = "COMPLAINS"
@@ -97,14 +104,14 @@ func PrintLook(w io.Writer, r *probe.LookResult) {
 		notes = append(notes, "named when it failed: UID "+uidWords(r.Suspects))
 	}
 	Say(w, "%s", strings.TrimRight(fmt.Sprintf("  %-11s%-20s%s", state, probe.Command(r.Look), Safe(strings.Join(notes, "; "))), " "))
-	printReplies(w, "the server: ", r.Replies)
-	printReplies(w, "the host's log: ", r.Log)
+	told.printReplies(w, "the server: ", r.Replies)
+	told.printReplies(w, "the host's log: ", r.Log)
 }
 
 // mostReplies is how many answers and log lines of one look are written; JSON has all of them.
-const mostReplies = 5
+const mostReplies = 3
 
-func printReplies(w io.Writer, lead string, all []probe.Reply) {
+func (told explained) printReplies(w io.Writer, lead string, all []probe.Reply) {
 	var last imap.Explanation
 	for i, reply := range all {
 		if i == mostReplies && len(all) > mostReplies+1 {
@@ -120,6 +127,11 @@ func printReplies(w io.Writer, lead string, all []probe.Reply) {
 			continue
 		}
 		last = reply.Explanation
+		if told[last] {
+			Say(w, "        (explained above)")
+			continue
+		}
+		told[last] = true
 		Say(w, "        it means: %s", Safe(reply.Meaning))
 		if reply.Whose != imap.WhoseNone {
 			Say(w, "        whose problem: %s", WhoseWords(reply.Whose))
