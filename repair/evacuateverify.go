@@ -100,7 +100,7 @@ func (r *Run) verifyMoves(ctx context.Context, v *Verification) error {
 
 // judgeMoves compares one of the two mailboxes.
 func (r *Run) judgeMoves(got *probe.Reading, backup bool) BoxVerdict {
-	want := probe.Expected{MayGrow: true, UIDValidity: r.evac.Validity}
+	want := probe.Expected{UIDValidity: r.evac.Validity}
 	if backup {
 		want.UIDValidity = r.evac.BackupID
 	}
@@ -124,7 +124,10 @@ func (r *Run) judgeMoves(got *probe.Reading, backup bool) BoxVerdict {
 	}
 	for _, d := range probe.Compare(want, *got) {
 		switch {
-		case d.Kind == probe.Extra: // somebody's own
+		case d.Kind == probe.Extra: // new mail, or somebody's own
+			if twin := twinOf(want.Messages, got.Messages, d.UID); twin != 0 {
+				b.Problems = append(b.Problems, fmt.Sprintf("UID %d has the same text as UID %d, which was moved", d.UID, twin))
+			}
 		case (d.Kind == probe.Flags || d.Kind == probe.Keywords) && keeps(want.Messages, got.Messages, d.UID):
 			b.Notes = append(b.Notes, d.Text+": somebody has marked it since")
 		case d.Kind == probe.Unreadable && bad(d.UID):
@@ -190,4 +193,18 @@ func keeps(want []probe.Want, got []probe.Message, uid uint32) bool {
 		})
 	}
 	return !lacks(want[i].Flags, got[j].Flags) && !lacks(want[i].Keywords, got[j].Keywords)
+}
+
+// twinOf gives the message that was moved and has the same text as another one.
+func twinOf(want []probe.Want, got []probe.Message, uid uint32) uint32 {
+	i := slices.IndexFunc(got, func(m probe.Message) bool { return m.UID == uid && m.BodySHA256 != "" })
+	if i < 0 {
+		return 0
+	}
+	for _, m := range got {
+		if m.UID != uid && m.BodySHA256 == got[i].BodySHA256 && slices.ContainsFunc(want, func(w probe.Want) bool { return w.UID == m.UID }) {
+			return m.UID
+		}
+	}
+	return 0
 }
