@@ -97,7 +97,7 @@ func (p Promise) words() string {
 	case !p.Flags && !p.UIDs:
 		return "not foretold"
 	default:
-		w = append(w, "messages not foretold")
+		w = append(w, "the messages that can be read")
 	}
 	if p.Messages != 0 {
 		w = append(w, map[bool]string{true: "flags and keywords as before", false: "flags or keywords not as before"}[p.Flags])

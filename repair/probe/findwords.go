@@ -37,6 +37,9 @@ func (p *Poison) describe() {
 			b.WriteString("It still does so although the old cache is gone: the message itself is to blame.")
 		}
 		p.Next = "Set it aside: dovemend repair --remedy evacuate leaves it out and saves what can be read of it; dovemend salvage writes what can be read of it from the copy."
+		if p.Damaged {
+			p.Next = "Run dovemend repair: rebuild mends it where its text is whole, or takes it out and saves what can be read of it; the other messages stay as they are."
+		}
 	case BlameMessageMaybe:
 		b.WriteString("Its text cannot be read either, so most likely its own bytes are damaged; a wrong size in the cache can do the same.")
 		p.Next = "Run dovemend check: it looks at the message's own bytes. If it finds nothing there, dovemend repair --remedy drop-cache and probe again."

@@ -149,6 +149,8 @@ func (r *Report) letterRuns(t tongue) []string {
 			how = "l.did.undone"
 		case state == StateRepaired:
 			how = "l.did.ok"
+		case state == StateRestored:
+			how = "l.did.restored"
 		case state == StateRepairedFiles:
 			how = "l.did.files"
 		case state == StateNotPromised:

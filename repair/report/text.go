@@ -284,7 +284,7 @@ func (p *printer) verified(run *Run) {
 	p.section("h.verified")
 	v := run.Verification
 	if v == nil {
-		p.para(p.w("verified.not"))
+		p.para(p.w(run.Unverified()))
 		return
 	}
 	result := "verified.bad"

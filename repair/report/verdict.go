@@ -121,7 +121,7 @@ func (r *Report) judge(t tongue) {
 			v.Lines = append(v.Lines, Line{t.w(key), text})
 		}
 	}
-	if state != StateFailed && state != StateCopied && run.Kind != "restore" {
+	if state != StateFailed && state != StateCopied && state != StateUndone && run.Kind != "restore" {
 		add("v.lost", strings.Join(t.lost(run), " "))
 	}
 	add("v.checked", t.checkedInShort(run))
@@ -232,4 +232,12 @@ func (t tongue) lost(run *Run) []string {
 		}
 	}
 	return out
+}
+
+// Unverified is the key of the words for a run of which no comparison is kept.
+func (r *Run) Unverified() string {
+	if r.state() == StateRestored {
+		return "verified.looked"
+	}
+	return "verified.not"
 }

@@ -92,6 +92,7 @@ var words = map[string][2]string{
 	"remedy.evacuate": {"messages moved out and back", "Nachrichten aus- und wieder eingeräumt"}, "remedy.auto": {"chosen by dovemend", "von dovemend gewählt"},
 	"kind.repair": {"repair", "Reparatur"}, "kind.backup": {"copy", "Kopie"}, "kind.undo": {"taking back", "Rücknahme"}, "kind.restore": {"restore", "Rückspielung"},
 
+	"verified.looked": {"Every message that was put back was looked at over IMAP afterwards.", "Jede zurückgelegte Nachricht wurde danach über IMAP angesehen."},
 	"verified.not":    {"No verification is kept: nothing was done, or the run ended before.", "Keine Prüfung ist aufbewahrt: es wurde nichts getan, oder der Lauf endete vorher."},
 	"verified.ok":     {"As the plan promised.", "Wie der Plan versprach."},
 	"verified.bad":    {"Not as the plan promised.", "Nicht, wie der Plan versprach."},
@@ -194,6 +195,7 @@ var words = map[string][2]string{
 	"l.nothing":       {"nothing has been changed so far", "bisher wurde nichts geändert"},
 	"l.did":           {"%s: %s (dovemend, run %s): %s", "%s: %s (dovemend, Lauf %s): %s"},
 	"l.did.ok":        {"verified, all messages can be read", "geprüft, alle Nachrichten sind lesbar"},
+	"l.did.restored":  {"looked at over IMAP afterwards, all can be read", "danach über IMAP angesehen, alle sind lesbar"},
 	"l.did.files":     {"verified by the files, not over IMAP", "an den Dateien geprüft, nicht über IMAP"},
 	"l.did.bad":       {"not as it should be", "nicht, wie es sein sollte"},
 	"l.did.unseen":    {"not verified", "nicht geprüft"},

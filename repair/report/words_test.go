@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"dovemend/repair/plan"
+	"dovemend/repair/store"
 )
 
 var verb = regexp.MustCompile(`%(\[\d+\])?[sd]`)
@@ -274,5 +277,25 @@ func TestEveryReasonOfAStepHasGerman(t *testing.T) {
 	}
 	if n < 15 {
 		t.Errorf("only %d reasons were looked at", n)
+	}
+}
+
+// TestEveryCostHasGerman takes what each remedy costs, each way it can be told.
+func TestEveryCostHasGerman(t *testing.T) {
+	f := plan.Facts{Mailbox: "INBOX", Messages: 9, Flagged: 4, Keyworded: 3, Unreadable: 2,
+		AfterDropIndex: plan.Afterwards{Messages: 7, LosesFlags: 4, LosesKeywords: 3, LosesUIDs: 7}}
+	n := 0
+	for _, r := range []plan.Remedy{plan.DropCache, plan.Rebuild, plan.DropIndex, plan.Clear, plan.Evacuate} {
+		for _, l := range []store.Layout{store.MDBox, store.SDBox, store.Maildir} {
+			for _, c := range plan.Costs(r, l, f) {
+				n++
+				if german, ok := translate(c.Text); !ok || strings.Contains(german, " and ") {
+					t.Errorf("%s: no German for %q: %q", r, c.Text, german)
+				}
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d costs were looked at", n)
 	}
 }
