@@ -115,6 +115,8 @@ func (k *call) applyAndVerify(r job, doc *repairDocument) error {
 		return &unseenError{run: r.ID(), err: err}
 	}
 	k.sayUndo(r.ID())
+	k.say("A report of it, to keep or to send to the hosting company:")
+	ui.SayCommand(k.out(), "  ", append([]string{"dovemend", "report", "--run", r.ID()}, k.stateArgs()...)...)
 	if v.OK && v.Again {
 		return &endError{exitFindings, "what could not be read can be read now; the mailbox itself is still to be examined", "the same command again"}
 	}
