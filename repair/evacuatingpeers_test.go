@@ -33,7 +33,7 @@ func TestEvacuateWhileProgramsAreAtWork(t *testing.T) {
 	h := newForecastHost(t, realhost.Options{Layout: "mdbox", RotateLogs: true})
 	x := &evacuation{forecastHost: h, T: t, state: filepath.Join(t.TempDir(), "state"), back: true, said: &said{}, batch: 8, filter: true}
 	x.poison()
-	// One way only: a program that also uploads what it has puts messages back by itself, when UIDVALIDITY is another one.
+	// One way only: a program that also uploads what it has may put messages back by itself, which is not looked at here.
 	mbsync := strings.Replace(h.mbsyncText(t, t.TempDir()), "Expunge Both", "Expunge None\nSync Pull", 1)
 	peers := map[string]string{"mbsync": mbsync, "imapfilter": h.filterText(t)}
 	ctx, stop := context.WithCancel(t.Context())

@@ -5,6 +5,7 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,8 +21,8 @@ import (
 // ErrDamaged: the journal is damaged elsewhere than at its very end.
 var ErrDamaged = errors.New("journal cannot be trusted")
 
-// maxSize bounds what is read of a journal, in bytes.
-const maxSize = 1 << 30
+// mostFilling is how much is read behind a torn line, in bytes.
+const mostFilling = 1 << 20
 
 const (
 	sumDigits  = 32
@@ -66,18 +67,24 @@ func read(root *os.Root, name string, take func(line []byte) error) (p position,
 		return p, fmt.Errorf("read journal: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return p, fmt.Errorf("read journal: %w", err)
-	}
-	if len(b) > maxSize {
-		return p, fmt.Errorf("read journal: more than %d bytes: %w", maxSize, ErrDamaged)
-	}
-	for len(b) > 0 {
-		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+	in := bufio.NewReaderSize(f, 64<<10)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF { // its end, or a torn line
+			return p, nil
+		}
+		if err != nil {
+			return p, fmt.Errorf("read journal: %w", err)
+		}
+		line = bytes.TrimSuffix(line, []byte{'\n'})
 		sum, good := p.check(line)
-		if !whole || !good {
-			if whole && len(bytes.TrimRight(rest, "\x00")) > 0 {
+		if !good {
+			// Behind a torn line there can be what a file system fills up with, and nothing else.
+			rest, err := io.ReadAll(io.LimitReader(in, mostFilling))
+			if err != nil {
+				return p, fmt.Errorf("read journal: %w", err)
+			}
+			if len(bytes.TrimRight(rest, "\x00")) > 0 {
 				return p, fmt.Errorf("line %d: %w", p.lines+1, ErrDamaged)
 			}
 			return p, nil
@@ -86,9 +93,7 @@ func read(root *os.Root, name string, take func(line []byte) error) (p position,
 			return p, fmt.Errorf("line %d: %w: %w", p.lines+1, ErrDamaged, err)
 		}
 		p = position{p.lines + 1, sum, p.bytes + int64(len(line)) + 1}
-		b = rest
 	}
-	return p, nil
 }
 
 // check tells whether a line, without its end, can follow.
@@ -107,7 +112,7 @@ type Writer struct {
 	f     *os.File
 	p     position
 	err   error
-	After func(lines int) error // for tests: once so many lines are on the disk; an error is as one of writing
+	After func(lines int) error // for tests: once so many lines are written; an error is as one of writing
 }
 
 // Open reads a journal as [Read] does, and opens it for adding to; a torn end is cut off.
@@ -126,38 +131,59 @@ func Open(root *os.Root, name string, take func(line []byte) error) (*Writer, er
 	return &Writer{f: f, p: p}, nil
 }
 
-// Add adds a line, v as a JSON object, and syncs it. When it returns nil the line will be there whatever happens.
-func (w *Writer) Add(v any) error {
+// Add adds lines, each a JSON object, and syncs them. When it returns nil they will be there whatever happens.
+func (w *Writer) Add(lines ...any) error {
+	if err := w.Write(lines...); err != nil {
+		return err
+	}
+	if err := w.f.Sync(); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// Write is Add without the sync, which a later Add or Sync makes up for: for what has happened, and can be found out again.
+func (w *Writer) Write(lines ...any) error {
 	if w.err != nil {
 		return w.err
 	}
+	for _, v := range lines {
+		line, sum, err := w.seal(v)
+		if err != nil {
+			return w.fail(err)
+		}
+		if _, err := w.f.Write(line); err != nil {
+			return w.fail(err)
+		}
+		w.p = position{w.p.lines + 1, sum, w.p.bytes + int64(len(line))}
+		if w.After != nil {
+			if err := w.After(w.p.lines); err != nil {
+				return w.fail(err)
+			}
+		}
+	}
+	return nil
+}
+
+// Sync brings what was written to the disk.
+func (w *Writer) Sync() error { return w.Add() }
+
+// seal makes the line that comes next.
+func (w *Writer) seal(v any) (line []byte, sum string, err error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return w.fail(err)
+		return nil, "", err
 	}
 	body, err := json.Marshal(head{w.p.lines + 1, time.Now().UTC().Truncate(time.Millisecond)})
 	if err != nil {
-		return w.fail(err)
+		return nil, "", err
 	}
 	body = body[:len(body)-1] // without the closing brace
 	if b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("{")), []byte("}")); len(b) > 0 {
 		body = append(append(body, ','), b...)
 	}
-	sum := chain(w.p.sum, body)
-	line := append(body, sumOpening+sum+"\"}\n"...)
-	if _, err := w.f.Write(line); err != nil {
-		return w.fail(err)
-	}
-	if err := w.f.Sync(); err != nil {
-		return w.fail(err)
-	}
-	w.p = position{w.p.lines + 1, sum, w.p.bytes + int64(len(line))}
-	if w.After != nil {
-		if err := w.After(w.p.lines); err != nil {
-			return w.fail(err)
-		}
-	}
-	return nil
+	sum = chain(w.p.sum, body)
+	return append(body, sumOpening+sum+"\"}\n"...), sum, nil
 }
 
 func (w *Writer) fail(err error) error {

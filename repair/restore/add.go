@@ -9,6 +9,7 @@ import (
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
+	"dovemend/repair/journal"
 )
 
 // Apply adds what is missing. The mailbox is made where it does not exist. What an earlier run of the same journal has done
@@ -64,7 +65,7 @@ func (e *Engine) Apply(ctx context.Context, items []*Item) error {
 		}
 		todo = slices.DeleteFunc(todo, func(x *Item) bool { return x.Status != Pending })
 	}
-	return e.journal.sync(record{Kind: kindEnd})
+	return e.sync(record{Kind: kindEnd})
 }
 
 // lookAt looks at a batch that was added.
@@ -75,7 +76,7 @@ func (e *Engine) lookAt(ctx context.Context, batch []*Item) error {
 	if err := e.verify(ctx, batch); err != nil {
 		return err
 	}
-	return e.journal.sync(record{Kind: kindLooked})
+	return e.sync(record{Kind: kindLooked})
 }
 
 // cutBatch takes the beginning of a list.
@@ -92,21 +93,19 @@ func cutBatch(todo []*Item, size int) []*Item {
 // begin reads the journal, opens the mailbox, and settles what an earlier run has left open.
 func (e *Engine) begin(ctx context.Context, items []*Item) error {
 	var err error
-	if e.was, err = readJournal(e.root, e.name); err != nil {
+	e.was = newState()
+	if e.journal, err = journal.Open(e.root, e.name, e.was.read); err != nil {
 		return err
 	}
-	if e.journal, err = openJournal(e.root, e.name, e.was); err != nil {
-		return err
-	}
-	e.journal.cut = e.cut
+	e.journal.After = e.cut
 	if err := e.again(ctx, e.choose, func() error { return nil }); err != nil {
 		return err
 	}
 	if e.was.UIDValidity == 0 {
 		e.was.Mailbox, e.was.UIDValidity, e.was.UIDNext = e.server, e.box.UIDValidity, e.box.UIDNext
-		return e.journal.sync(record{Kind: kindBegin, Mailbox: e.server, UIDValidity: e.box.UIDValidity, UIDNext: e.box.UIDNext})
+		return e.sync(record{Kind: kindBegin, Mailbox: e.server, UIDValidity: e.box.UIDValidity, UIDNext: e.box.UIDNext})
 	}
-	if err := e.journal.sync(record{Kind: kindResume}); err != nil {
+	if err := e.sync(record{Kind: kindResume}); err != nil {
 		return err
 	}
 	byID := map[string]*Item{}
@@ -174,7 +173,7 @@ func (e *Engine) add(ctx context.Context, batch []*Item) (hung bool, err error) 
 		if errors.As(err, &broke) {
 			x := left[broke.Index]
 			x.Status, x.Why = Unreadable, "its text ended early while it was sent: "+broke.Err.Error()
-			if err := e.journal.sync(record{Kind: kindRefused, ID: x.ID, Why: x.Why, Own: true}); err != nil {
+			if err := e.sync(record{Kind: kindRefused, ID: x.ID, Why: x.Why, Own: true}); err != nil {
 				return hung, err
 			}
 		}
@@ -198,7 +197,7 @@ func (e *Engine) add(ctx context.Context, batch []*Item) (hung bool, err error) 
 			if e.hung++; e.hung >= 2 {
 				e.hung = 0
 				left[0].Status, left[0].Why = Refused, "the server hangs up when it is sent: "+remote.Safe(err.Error())
-				if err := e.journal.sync(record{Kind: kindRefused, ID: left[0].ID, Why: left[0].Why, Own: true}); err != nil {
+				if err := e.sync(record{Kind: kindRefused, ID: left[0].ID, Why: left[0].Why, Own: true}); err != nil {
 					return hung, err
 				}
 				return hung, nil
@@ -225,7 +224,7 @@ func (e *Engine) send(ctx context.Context, items []*Item) error {
 		recs[i] = record{Kind: kindIntent, ID: x.ID, File: x.File, Offset: x.Offset, SHA256: x.SHA256, Size: x.Size}
 		letters[i] = x.letter(e.box)
 	}
-	if err := e.journal.sync(recs...); err != nil {
+	if err := e.sync(recs...); err != nil {
 		return &stopError{err}
 	}
 	for _, rec := range recs {
@@ -263,14 +262,14 @@ func (e *Engine) send(ctx context.Context, items []*Item) error {
 			e.rep.Advance(1, x.Size)
 		}
 		e.was.Known[x.ID] = rec
-		if fatal = e.journal.write(rec); fatal != nil {
+		if fatal = e.write(rec); fatal != nil {
 			e.conn.Close()
 		}
 	})
 	if fatal != nil {
 		return &stopError{fatal}
 	}
-	if serr := e.journal.sync(); serr != nil {
+	if serr := e.sync(); serr != nil {
 		return &stopError{serr}
 	}
 	if err != nil {

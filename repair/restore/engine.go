@@ -11,6 +11,7 @@ import (
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
+	"dovemend/repair/journal"
 	"dovemend/repair/probe"
 )
 
@@ -65,7 +66,7 @@ type Engine struct {
 	exists  bool
 	box     imap.Selected
 	opened  bool
-	journal *journal
+	journal *journal.Writer
 	was     state
 
 	tries    int // connections since something was brought forward
@@ -79,8 +80,8 @@ type Engine struct {
 }
 
 // New makes an engine. The journal of that name in the run's folder is begun, or gone on with.
-func New(dial probe.Dialer, root *os.Root, journal string, o Options, rep Reporter, log *slog.Logger) *Engine {
-	return &Engine{o: o, dial: dial, root: root, name: journal, rep: rep, log: log, drops: map[string]int{}, quietFor: quietFor}
+func New(dial probe.Dialer, root *os.Root, file string, o Options, rep Reporter, log *slog.Logger) *Engine {
+	return &Engine{o: o, dial: dial, root: root, name: file, rep: rep, log: log, drops: map[string]int{}, quietFor: quietFor}
 }
 
 // Close ends the connection.
@@ -90,7 +91,9 @@ func (e *Engine) Close(ctx context.Context) {
 		e.conn, e.opened = nil, false
 	}
 	if e.journal != nil {
-		e.journal.close()
+		if err := e.journal.Close(); err != nil { // every line that counts is synced
+			e.log.Warn("close journal", "error", err)
+		}
 		e.journal = nil
 	}
 }

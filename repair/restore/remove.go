@@ -54,7 +54,7 @@ func (e *Engine) remove(ctx context.Context, recs ...record) error {
 		recs[i].Kind, recs[i].UIDValidity = kindRemove, e.box.UIDValidity
 		uids = append(uids, recs[i].UID)
 	}
-	if err := e.journal.sync(recs...); err != nil {
+	if err := e.sync(recs...); err != nil {
 		return err
 	}
 	// Done twice it is done once: a UID is given once only.
@@ -65,7 +65,7 @@ func (e *Engine) remove(ctx context.Context, recs ...record) error {
 		recs[i].Kind = kindRemoved
 		e.was.Known[recs[i].ID] = recs[i]
 	}
-	return e.journal.sync(recs...)
+	return e.sync(recs...)
 }
 
 // keep writes a message to the run's folder.

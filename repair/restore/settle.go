@@ -71,7 +71,7 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 	for _, rec := range found {
 		e.was.take(rec)
 	}
-	return e.journal.sync(found...)
+	return e.sync(found...)
 }
 
 // quiet waits until the mailbox has stopped growing: a server goes on with what it has received when its client is gone.
