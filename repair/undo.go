@@ -86,59 +86,6 @@ func sameAccount(x, y rundir.Meta) bool {
 
 func sameAddr(x, y string) bool { return x != "" && strings.EqualFold(x, y) }
 
-// Resume finishes a run that stopped midway: an interrupted repair, or an interrupted undo. The returned run is to be
-// verified and closed by the caller.
-func Resume(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
-	r, err := reopen(ctx, o, id, rep)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.resume(ctx); err != nil {
-		return r, err
-	}
-	return r, nil
-}
-
-func (r *Run) resume(ctx context.Context) error {
-	m := r.dir.Meta()
-	replay, err := apply.ReadJournal(r.dir.Root(), rundir.JournalFile)
-	if err != nil {
-		return err
-	}
-	switch {
-	case m.Stage == rundir.StageVerified:
-		return &NothingError{Run: r.ID(), Why: "it was applied to its end and verified; there is nothing to resume"}
-	case m.Stage == rundir.StageUndone:
-		return &NothingError{Run: r.ID(), Why: "it was undone by run " + m.UndoneBy}
-	case m.Stage != rundir.StageApplying && m.Stage != rundir.StageApplied && !replay.Changed():
-		return &NothingError{Run: r.ID(), Why: "it had changed nothing when it ended; start it anew, what was copied is not copied twice"}
-	}
-	r.plan = new(plan.Plan)
-	if err := r.dir.ReadJSON(rundir.PlanFile, r.plan); err != nil {
-		return fmt.Errorf("read the plan: %w", err)
-	}
-	r.remedy = r.plan.Remedy
-	if err := r.open(); err != nil {
-		return err
-	}
-	if r.plan.Moves != nil {
-		return r.resumeMoves(ctx)
-	}
-	if m.Stage != rundir.StageApplied { // else only the look at what came of it is missing
-		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
-			return err
-		}
-		out, err := r.execute(ctx)
-		if err != nil {
-			return &StoppedError{Run: r.ID(), Of: r.plan.Of, Remedy: r.plan.Remedy, Outcome: out, Err: err}
-		}
-	}
-	if r.plan.Remedy == plan.Undo {
-		return r.markUndone(r.plan.Of)
-	}
-	return nil
-}
-
 // UndoRun takes back what a run has changed, whole or in part: a run of its own, which can be resumed and undone. It
 // first copies what is there now, so that nothing which came since is lost.
 func UndoRun(ctx context.Context, o Options, id string, rep Reporter) (*Run, error) {
