@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestRealDovecotsLogIsExplained(t *testing.T) {
 		{"mdbox", "message-missing", "Unexpectedly lost", imap.ClassMap},
 		{"mdbox", "message-nuls", "Cached message size smaller than expected", imap.ClassCachedSize},
 		{"mdbox", "map-garbage", "Log synchronization error", imap.ClassMap},
-		{"mdbox", "map-log-garbage", "map uidvalidity mismatch", imap.ClassMap},
+		{"mdbox", "map-log-garbage", "map uidvalidity mismatch|Unexpectedly lost", imap.ClassMap}, // which of them depends on the second in which the store was made,
 		{"maildir", "list-index-torn", "dovecot.list.index", imap.ClassIndex},
 	}
 	for _, tt := range tests {
@@ -40,7 +41,7 @@ func TestRealDovecotsLogIsExplained(t *testing.T) {
 			for _, r := range got.Mailboxes[0].Looks {
 				for _, line := range r.Log {
 					all = append(all, line.Text)
-					if !strings.Contains(line.Text, tt.text) {
+					if !slices.ContainsFunc(strings.Split(tt.text, "|"), func(text string) bool { return strings.Contains(line.Text, text) }) {
 						continue
 					}
 					if line.Class != tt.class || line.Meaning == "" || line.Next == "" {
