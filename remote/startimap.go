@@ -240,6 +240,7 @@ type imapProcess struct {
 	wait func() error
 	stop func()
 	once sync.Once
+	use  sync.Mutex // of in: a channel of x/crypto/ssh may not be written to and ended at one time
 }
 
 // greet waits for the first line and leaves it to be read. Without a line it gives what there was.
@@ -277,16 +278,23 @@ func (p *imapProcess) greet(ctx context.Context) (string, error) {
 	return r.line, errors.New("no greeting")
 }
 
-func (p *imapProcess) Read(b []byte) (int, error)  { return p.out.Read(b) }
-func (p *imapProcess) Write(b []byte) (int, error) { return p.in.Write(b) }
+func (p *imapProcess) Read(b []byte) (int, error) { return p.out.Read(b) }
+
+func (p *imapProcess) Write(b []byte) (int, error) {
+	p.use.Lock()
+	defer p.use.Unlock()
+	return p.in.Write(b)
+}
 
 // Close ends the process by the end of its input and, if it is still there after three seconds, by closing its channel.
 func (p *imapProcess) Close() error {
 	p.once.Do(func() {
-		p.in.Close()
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
+			p.use.Lock() // a write that is stuck ends with stop
+			p.in.Close()
+			p.use.Unlock()
 			p.wait()
 		}()
 		select {
