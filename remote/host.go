@@ -103,6 +103,8 @@ type IMAPSpec struct {
 // IMAPSession is a running imap process of the host: its IMAP stream, and what it writes to its log.
 type IMAPSession struct {
 	io.ReadWriteCloser
-	Binary string        // the path that was started
-	Stderr func() []byte // what it has logged so far, at most 256 KiB kept; safe for concurrent use
+	Binary string // the path that was started
+	// Stderr gives the whole lines that it has logged from a place on, as far as they are kept (the last 256 KiB), and the place to go on
+	// from; 0 is the beginning. It is safe for concurrent use.
+	Stderr func(from int64) (lines []byte, next int64)
 }

@@ -216,7 +216,7 @@ func (h *Host) startIMAP(ctx context.Context, mailRoot, binary string, args []st
 	p := &imapProcess{in: stdin, out: bufio.NewReaderSize(stdout, 32<<10), wait: wait, stop: stop}
 	greeting, err := p.greet(ctx)
 	if err == nil && strings.HasPrefix(greeting, "* PREAUTH ") {
-		return &IMAPSession{ReadWriteCloser: p, Binary: binary, Stderr: log.bytes}, nil
+		return &IMAPSession{ReadWriteCloser: p, Binary: binary, Stderr: log.since}, nil
 	}
 	p.Close()
 	if ctx.Err() != nil {
@@ -312,6 +312,7 @@ type ring struct {
 	ended chan struct{}
 	mu    sync.Mutex
 	buf   []byte
+	total int64 // bytes that were written, kept or not
 }
 
 // fill reads to the end; what comes before the mark is the login shell's, not the log.
@@ -322,6 +323,7 @@ func (r *ring) fill(from io.Reader) {
 		n, err := from.Read(b)
 		r.mu.Lock()
 		r.buf = append(r.buf, b[:n]...)
+		r.total += int64(n)
 		if over := len(r.buf) - r.limit; over > 0 {
 			r.buf = append(r.buf[:0], r.buf[over:]...)
 		}
@@ -330,6 +332,20 @@ func (r *ring) fill(from io.Reader) {
 			return
 		}
 	}
+}
+
+// since gives a copy of the whole lines from a place on, as far as they are kept, and the place behind them.
+func (r *ring) since(from int64) (lines []byte, next int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.total - int64(len(r.buf)) // the place of what is kept
+	if i := bytes.LastIndex(r.buf, []byte(logMark+"\n")); i >= 0 {
+		from = max(from, first+int64(i+len(logMark)+1))
+	}
+	from = min(max(from, first), r.total)
+	rest := r.buf[from-first:]
+	rest = rest[:bytes.LastIndexByte(rest, '\n')+1]
+	return bytes.Clone(rest), from + int64(len(rest))
 }
 
 // bytes gives a copy.

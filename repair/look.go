@@ -26,7 +26,7 @@ type Look struct {
 
 	first  *imap.Client // made to see that it can be done; given out by the first Dial
 	dial   func(ctx context.Context) (*imap.Client, error)
-	stderr func() []byte // what the host's imap process has logged; nil where that cannot be seen
+	stderr func(from int64) (lines []byte, next int64) // what the host's imap process has logged; nil where that cannot be seen
 }
 
 // Dial makes a logged-in connection; only one may be open at a time.

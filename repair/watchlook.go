@@ -252,7 +252,8 @@ func (g *gaze) broken() []byte {
 	if c.Stderr == nil {
 		return nil
 	}
-	return c.Stderr()
+	log, _ := c.Stderr(0)
+	return log
 }
 
 func (g *gaze) close() {
@@ -298,7 +299,7 @@ func (g *gaze) mailbox(ctx context.Context, name, server string, files *watch.Fi
 		case ended:
 			log = g.broken()
 		case g.conn.Stderr != nil:
-			log = g.conn.Stderr()
+			log, _ = g.conn.Stderr(0)
 		}
 		// A server that was just restarted, or whose process was ended on purpose, is asked once more.
 		if ended && imap.Explain(err).Whose == imap.WhoseNone && try == 1 {

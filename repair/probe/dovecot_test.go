@@ -91,6 +91,12 @@ func (l *lockedBuffer) bytes() []byte {
 	return bytes.Clone(l.b.Bytes())
 }
 
+func (l *lockedBuffer) since(from int64) ([]byte, int64) {
+	rest := l.bytes()[from:]
+	rest = rest[:bytes.LastIndexByte(rest, '\n')+1]
+	return rest, from + int64(len(rest))
+}
+
 // start starts an imap process; more are further settings.
 func (s *store) start(more ...string) (*process, *lockedBuffer) {
 	s.t.Helper()
@@ -141,7 +147,7 @@ func (s *store) dialer(more ...string) (dial Dialer, count *int) {
 		if err != nil {
 			return nil, err
 		}
-		return &Conn{Client: c, Stderr: log.bytes}, nil
+		return &Conn{Client: c, Stderr: log.since}, nil
 	}, count
 }
 

@@ -249,18 +249,15 @@ func (f *finder) collect() {
 	if f.conn.Stderr == nil {
 		return
 	}
-	log := f.conn.Stderr()
-	if f.logged > len(log) { // the beginning was dropped
-		f.logged = 0
-	}
-	for line := range strings.Lines(string(log[f.logged:])) {
+	log, next := f.conn.Stderr(f.logged)
+	for line := range strings.Lines(string(log)) {
 		line = strings.TrimSpace(line)
 		if x, ok := imap.ExplainLog(line); ok && x.Whose != imap.WhoseNone {
 			f.lines = addReply(f.lines, remote.Safe(line), x)
 			f.found.Log = addReply(f.found.Log, remote.Safe(line), x)
 		}
 	}
-	f.logged = len(log)
+	f.logged = next
 }
 
 // looksOf names looks in words.

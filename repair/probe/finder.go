@@ -30,8 +30,8 @@ type finder struct {
 
 	conn     *Conn
 	examined bool
-	seesLog  bool // the log of the server's process can be read
-	logged   int
+	seesLog  bool    // the log of the server's process can be read
+	logged   int64   // how far conn's log is told
 	lines    []Reply // logged since the last question
 	dials    int
 	trips    int

@@ -178,8 +178,8 @@ func TestStartIMAPTellsWhyItCannot(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("Close hangs")
 	}
-	if !bytes.Contains(s.Stderr(), []byte("Disconnected")) {
-		t.Errorf("log = %q", s.Stderr())
+	if log, _ := s.Stderr(0); !bytes.Contains(log, []byte("Disconnected")) {
+		t.Errorf("log = %q", log)
 	}
 }
 

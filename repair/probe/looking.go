@@ -57,7 +57,7 @@ type looker struct {
 
 	account []LookResult // login is always the first
 	conn    *Conn
-	logged  int    // bytes of conn's log already told
+	logged  int64  // how far conn's log is told
 	opened  bool   // box is examined on conn
 	hungUp  int    // hang-ups in a row
 	kept    int    // answers and log lines besides the looks' own

@@ -27,19 +27,16 @@ func (l *looker) collect(r *LookResult, err error) {
 	if l.conn.Stderr == nil {
 		return
 	}
-	log := l.conn.Stderr()
+	log, next := l.conn.Stderr(l.logged)
 	if err != nil && logged(imap.Explain(err).Class) {
-		for end := time.Now().Add(logPatience); !complains(log, l.logged) && time.Now().Before(end); log = l.conn.Stderr() {
+		for end := time.Now().Add(logPatience); !complaint.Match(log) && time.Now().Before(end); log, next = l.conn.Stderr(l.logged) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	if l.logged > len(log) { // the beginning was dropped
-		l.logged = 0
-	}
-	for line := range strings.Lines(string(log[l.logged:])) {
+	for line := range strings.Lines(string(log)) {
 		l.logLine(r, strings.TrimSpace(line))
 	}
-	l.logged = len(log)
+	l.logged = next
 }
 
 // logged says whether Dovecot logs the reason of such an answer.
@@ -49,10 +46,6 @@ func logged(c imap.Class) bool {
 		return true
 	}
 	return false
-}
-
-func complains(log []byte, from int) bool {
-	return from <= len(log) && complaint.Match(log[from:])
 }
 
 var (

@@ -54,7 +54,7 @@ func (s *mailServer) dial(ctx context.Context) (*Conn, error) {
 	}
 	conn := &Conn{Client: c}
 	if s.stderr != nil {
-		conn.Stderr = s.stderr.bytes
+		conn.Stderr = s.stderr.since
 	}
 	return conn, nil
 }
@@ -71,10 +71,10 @@ func (l *logBuffer) say(line string) {
 	l.b = append(l.b, line+"\n"...)
 }
 
-func (l *logBuffer) bytes() []byte {
+func (l *logBuffer) since(from int64) ([]byte, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]byte{}, l.b...)
+	return append([]byte{}, l.b[from:]...), int64(len(l.b))
 }
 
 // commands are all that came so far.

@@ -19,7 +19,7 @@ type Dialer func(ctx context.Context) (*Conn, error)
 // Conn is a logged-in connection, and the log of the imap process behind it where that is the host's own.
 type Conn struct {
 	*imap.Client
-	Stderr func() []byte // nil without one
+	Stderr func(from int64) (lines []byte, next int64) // whole lines from a place on; nil without one
 }
 
 // Options say how much to read.
@@ -73,8 +73,8 @@ type taker struct {
 	rep  Reporter
 
 	conn    *Conn
-	opened  bool // the mailbox is examined on conn
-	logged  int  // bytes of conn's log already explained
+	opened  bool  // the mailbox is examined on conn
+	logged  int64 // how far conn's log is explained
 	listing *imap.Listing
 
 	r        *Reading
@@ -228,17 +228,14 @@ func (t *taker) collect() {
 	if t.conn.Stderr == nil {
 		return
 	}
-	log := t.conn.Stderr()
-	if t.logged > len(log) { // the beginning was dropped
-		t.logged = 0
-	}
-	for line := range strings.Lines(string(log[t.logged:])) {
+	log, next := t.conn.Stderr(t.logged)
+	for line := range strings.Lines(string(log)) {
 		line = strings.TrimSpace(line)
 		if x, ok := imap.ExplainLog(line); ok {
 			t.r.Stderr = addReply(t.r.Stderr, remote.Safe(line), x)
 		}
 	}
-	t.logged = len(log)
+	t.logged = next
 }
 
 // flags reads UID and flags of all messages, which the server knows without opening them.
