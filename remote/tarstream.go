@@ -131,7 +131,7 @@ func (t *tarStream) more() []int {
 		if window := t.window(); t.ahead() <= window/2 {
 			had := len(t.part)
 			t.take(t.batches.some(window - t.ahead()))
-			return t.part[had:]
+			return slices.Clone(t.part[had:]) // what was asked for may be given back while it is written
 		}
 		t.moved.Wait()
 		if t.place != place || t.come != come {

@@ -10,6 +10,9 @@ import (
 // keptLiteral bounds what is kept of one literal of a response that the tap reads, in bytes.
 const keptLiteral = 64 << 10
 
+// keptAnswer bounds what is kept of all literals of one response, in bytes.
+const keptAnswer = 256 << 10
+
 // errHungUp stands for the end of the connection until [Client.failure] finds out why.
 var errHungUp = errors.New("the connection ended")
 
@@ -33,14 +36,17 @@ type tap struct {
 	gone   chan struct{} // closed when nobody listens any more
 	active bool
 	cur    answer
+	kept   int // bytes of its literals
 }
 
 // take follows one piece of a response; end says that the response is over with it.
 func (t *tap) take(b []byte, literal, end bool, done <-chan struct{}) {
 	if literal {
 		last := len(t.cur.literals) - 1
-		if room := keptLiteral - len(t.cur.literals[last]); room > 0 {
-			t.cur.literals[last] = append(t.cur.literals[last], b[:min(room, len(b))]...)
+		if room := min(keptLiteral-len(t.cur.literals[last]), keptAnswer-t.kept); room > 0 {
+			b = b[:min(room, len(b))]
+			t.cur.literals[last] = append(t.cur.literals[last], b...)
+			t.kept += len(b)
 		}
 		return
 	}
@@ -56,7 +62,7 @@ func (t *tap) take(b []byte, literal, end bool, done <-chan struct{}) {
 	case <-t.gone:
 	case <-done:
 	}
-	t.cur = answer{}
+	t.cur, t.kept = answer{}, 0
 }
 
 // listen lets a tap read until the returned function is called, which must be between responses.

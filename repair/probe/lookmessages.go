@@ -215,6 +215,9 @@ func extend(ranges []imap.UIDRange, uid uint32) []imap.UIDRange {
 		ranges[n-1].Last = uid
 		return ranges
 	}
+	if len(ranges) >= maxGathered { // an honest server cannot come here
+		return ranges
+	}
 	return append(ranges, imap.UIDRange{First: uid, Last: uid})
 }
 
