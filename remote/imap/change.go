@@ -43,7 +43,7 @@ func (c *Client) Select(ctx context.Context, mailbox string) (Examined, error) {
 	err := c.do(ctx, "SELECT", smallAnswer, func() error {
 		data, err := c.lib.Select(mailbox, nil).Wait()
 		if err == nil {
-			e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: data.NumMessages}
+			e = Examined{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Exists: data.NumMessages, Unseen: -1}
 			c.count = int(min(data.NumMessages, maxMessages))
 		}
 		return err

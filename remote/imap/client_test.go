@@ -31,7 +31,7 @@ func TestExamineTellsNumbersAndRefusals(t *testing.T) {
 		return "TAG NO [SERVERBUG] Internal error occurred. Refer to server log for more information. [2026-08-14 10:00:00] (0.001 secs).\r\n"
 	})
 	got, err := c.Examine(t.Context(), "INBOX")
-	if want := (Examined{UIDValidity: 1795458463, UIDNext: 61, Exists: 45}); err != nil || got != want {
+	if want := (Examined{UIDValidity: 1795458463, UIDNext: 61, Exists: 45, Unseen: -1}); err != nil || got != want {
 		t.Errorf("Examine = %+v, %v", got, err)
 	}
 	_, err = c.Examine(t.Context(), "Broken")
