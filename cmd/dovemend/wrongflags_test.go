@@ -15,6 +15,7 @@ var wrongValues = map[string]string{
 	"engine": "rsync", "connections": "0", "compress": "gzip",
 	"verify": "perhaps", "remedy": "magic", "confirm": "", "accept-loss": "everything", "run": "",
 	"file": "/no/such/file", "from": "/no/such/folder", "to": "/dev/null", "format": "pdf", "looks": "bodies", "sample": "0", "poison-state": "/no/such/folder/file",
+	"answers": "/no/such/file", "language": "fr", "output": "/no/such/folder/file",
 	"interval": "5s", "max-drop": "many", "hold": "-1h", "max-cache": "0", "connection-limit": "0", "ping": "ftp://hc.example.org/x", "ping-command": "",
 	"explain":        "/no/such/file",
 	"source-mailbox": "", "since": "yesterday", "before": "soon", "message-id": "", "class": "perfect",

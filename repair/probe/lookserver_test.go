@@ -46,6 +46,12 @@ const lookCaps = "[CAPABILITY IMAP4rev1 SORT THREAD=REFERENCES]"
 func (s *mailServer) dial(ctx context.Context) (*Conn, error) {
 	number := int(s.conns.Add(1))
 	ours, theirs := net.Pipe()
+	for range 2000 { // a connection that the client has ended is noticed by the server a moment later
+		if s.open.Load() == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	s.most.Store(max(s.most.Load(), s.open.Add(1)))
 	go s.serve(theirs, number)
 	c, err := imap.Preauth(ctx, ours, 5*time.Second)
