@@ -77,6 +77,11 @@ func doReport(k *call) error {
 	if err != nil {
 		return err
 	}
+	if name := k.String("answers"); name != "" && name != "-" {
+		if _, err := readable("answers", name); err != nil {
+			return err
+		}
+	}
 	r, err := repair.CollectReport(o)
 	switch {
 	case errors.Is(err, rundir.ErrNoRun) && len(o.Runs) == 0:
