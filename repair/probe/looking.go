@@ -47,7 +47,7 @@ func (l *looker) end(ctx context.Context) {
 const mostMailboxes = 10_000
 
 // mostKept bounds how many answers and log lines are kept of all looks together, besides one for each look.
-const mostKept = 10_000
+var mostKept = 10_000
 
 // looker looks.
 type looker struct {

@@ -52,7 +52,10 @@ func TestTalkativeServerFillsNoMemory(t *testing.T) {
 		}
 		return b.String() + "TAG NO [SERVERBUG] Internal error occurred.\r\n", false, true
 	}
-	names := make([]string, 400)
+	was := mostKept
+	mostKept = 1000
+	t.Cleanup(func() { mostKept = was })
+	names := make([]string, 40)
 	for i := range names {
 		names[i] = fmt.Sprint("box", i)
 	}
