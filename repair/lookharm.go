@@ -26,8 +26,8 @@ func (r *Run) LookHarms(ctx context.Context) ([]LookHarm, error) {
 		}
 	}
 	shared := ""
-	if i := slices.IndexFunc(r.shared, func(f check.Finding) bool { return f.Severity == check.Broken }); i >= 0 && r.account.Layout == store.MDBox {
-		shared = "the storage that all mailboxes share is damaged: " + r.shared[i].Text
+	if f := r.sharedDamage(); f != nil {
+		shared = "the storage that all mailboxes share is damaged: " + f.Text
 	}
 	var harms []LookHarm
 	for _, rep := range r.reports {
@@ -40,6 +40,15 @@ func (r *Run) LookHarms(ctx context.Context) ([]LookHarm, error) {
 		}
 	}
 	return harms, nil
+}
+
+// sharedDamage is what makes a look at any of an mdbox account's mailboxes harmful; nil where nothing does.
+func (r *Run) sharedDamage() *check.Finding {
+	i := slices.IndexFunc(r.shared, func(f check.Finding) bool { return f.Severity == check.Broken })
+	if i < 0 || r.account.Layout != store.MDBox {
+		return nil
+	}
+	return &r.shared[i]
 }
 
 // KeepProbe keeps what a probe of this run's mailboxes has told, as JSON, in the run's folder: probe.json.

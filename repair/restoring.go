@@ -14,6 +14,7 @@ import (
 	"dovemend/repair/check"
 	"dovemend/repair/restore"
 	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -58,14 +59,17 @@ func (r *Restored) Doubtful() (list []*restore.Item) {
 	return list
 }
 
-// DamagedTargetError: the mailbox that messages are to be put into is damaged itself; opening it over IMAP would make Dovecot
-// rebuild it, and lose what a repair can keep.
+// DamagedTargetError: the mailbox that messages are to be put into is damaged itself, or the storage that it shares with the
+// account's other mailboxes is; opening it over IMAP would make Dovecot rebuild it, and lose what a repair can keep.
 type DamagedTargetError struct {
-	Mailbox string
+	Mailbox string // "" for the storage
 	Finding Finding
 }
 
 func (e *DamagedTargetError) Error() string {
+	if e.Mailbox == "" {
+		return fmt.Sprintf("the storage that all mailboxes share is damaged (%s), and has to be repaired first", remote.Safe(e.Finding.Text))
+	}
 	return fmt.Sprintf("the mailbox %s is damaged itself (%s), and has to be repaired first", remote.Safe(e.Mailbox), remote.Safe(e.Finding.Text))
 }
 
@@ -135,12 +139,14 @@ func (s *Session) goOnWith(id string, a store.Account, o RestoreOptions) (*Run, 
 }
 
 // Restore looks what is missing in the mailbox, and with do adds it. Before IMAP gets near the mailbox its files are copied, where
-// there is a host to copy from, and one that is damaged is refused ([DamagedTargetError]). The result tells of every message,
+// there is a host to copy from, and one that is damaged is refused ([DamagedTargetError]); with mdbox also where the storage is,
+// and where the mailbox is yet to be made, as it is made in that storage. The result tells of every message,
 // also beside an error; where something was added before it, the error is a [StoppedError].
 func (r *Run) Restore(ctx context.Context, o RestoreOptions, do bool) (*Restored, error) {
 	m := r.dir.Meta()
 	midway := m.Stage == rundir.StageApplying
-	if !midway && len(r.boxes) > 0 && !o.NoCopy {
+	shares := r.s.host != nil && r.account.Layout == store.MDBox
+	if !midway && (len(r.boxes) > 0 || shares) && !o.NoCopy {
 		if err := r.spare(ctx); err != nil {
 			return nil, err
 		}
@@ -148,9 +154,13 @@ func (r *Run) Restore(ctx context.Context, o RestoreOptions, do bool) (*Restored
 	return r.putBack(ctx, o, do)
 }
 
-// spare copies the target and refuses a damaged one.
+// spare copies the target, or of one that is yet to be made what it will share with the others, and refuses a damaged one.
 func (r *Run) spare(ctx context.Context) error {
-	if _, err := r.Snapshot(ctx); err != nil {
+	paths := snapshot.Shared(r.account)
+	if len(r.boxes) > 0 {
+		paths = snapshot.Paths(r.account, r.boxes, false)
+	}
+	if _, err := r.take(ctx, paths); err != nil {
 		return err
 	}
 	if err := r.dir.Update(func(m *rundir.Meta) { m.NoCopy = false }); err != nil {
@@ -159,6 +169,9 @@ func (r *Run) spare(ctx context.Context) error {
 	c, err := r.Examine(ctx)
 	if err != nil {
 		return err
+	}
+	if f := r.sharedDamage(); f != nil {
+		return &DamagedTargetError{Finding: *f}
 	}
 	for _, d := range c.Mailboxes {
 		for _, f := range d.Findings {

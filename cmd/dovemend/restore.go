@@ -31,8 +31,8 @@ func (p *program) restore() *cli.Command {
 			"these, what dovemend salvage wrote, or a copy of an account; --run takes the copy of a run.\n" +
 			"The account is reached with --host, where the host's own imap program needs no password, or\n" +
 			"with --imap, --imap-user and a password alone.\n\n" +
-			"Where there is a host, the mailbox's files are copied first, and one that is damaged is\n" +
-			"refused: repair it first. New messages come in growing batches, each of which is looked at;\n" +
+			"Where there is a host, the mailbox's files are copied first, and one that is damaged, or with\n" +
+			"mdbox lies in a damaged storage, is refused: repair it first. New messages come in growing batches, each of which is looked at;\n" +
 			"one that the server breaks at is taken out again, named, and kept in the run's folder. With\n" +
 			"--verify full, every added message is read back and compared.\n\n" +
 			"Exit codes: 0 nothing is missing (any more); 1 error; 2 usage; 3 messages are missing, and\n" +
@@ -122,8 +122,13 @@ func (k *call) notRestored(err error) error {
 		return err
 	case errors.As(err, &damaged):
 		args := append([]string{"dovemend", "repair", "--host", k.opts.Remote.Target}, k.reachArgs()...)
-		args = append(append(args, k.asGiven("account", "mail-root")...), "--mailbox", damaged.Mailbox, "--remedy", "auto")
-		return &endError{exitRefused, err.Error(), ui.Command(append(args, k.placeArgs()...)...) + ", which plans the repair and changes nothing without --apply"}
+		args = append(args, k.asGiven("account", "mail-root")...)
+		if damaged.Mailbox != "" {
+			args = append(args, "--mailbox", damaged.Mailbox)
+		} else {
+			args = append(args, "--all-mailboxes")
+		}
+		return &endError{exitRefused, err.Error(), ui.Command(append(append(args, "--remedy", "auto"), k.placeArgs()...)...) + ", which plans the repair and changes nothing without --apply"}
 	case errors.As(err, &noMail):
 		return &usageError{noMail.Error(), "dovemend restore --from PATH …, with a .eml, .emlx, mbox or Maildir, a folder of these, or a copy of an account"}
 	case errors.As(err, &noLook):

@@ -282,3 +282,38 @@ func TestRestoreRefusesADamagedTarget(t *testing.T) {
 	}
 	c.sameTree(before, c.tree("."))
 }
+
+// TestRestoreRefusesDamagedStorage: IMAP does not get near an mdbox account whose shared storage is damaged, whether the target is
+// there or would be made; what is named next repairs it, and then the messages come in.
+func TestRestoreRefusesDamagedStorage(t *testing.T) {
+	c := newRealCase(t, remotetest.Options{Options: realhost.Options{Layout: "mdbox", RotateLogs: true}, Fill: &fill.Shape{}})
+	c.quick = true
+	c.quiet()
+	remotetest.Damage(t, c.h, "INBOX", "map-missing", 1)
+	before := c.tree(".")
+	eml := filepath.Join(t.TempDir(), "a.eml")
+	if err := os.WriteFile(eml, []byte("Subject: x\n\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"INBOX", "Made/Anew"} {
+		for _, apply := range [][]string{nil, {"--apply"}} {
+			doc := c.run(4, append([]string{"restore", "--from", eml, "--mailbox", target}, apply...)...)
+			hint := cmp.Or(doc["hint"], any("")).(string)
+			if !strings.Contains(hint, "dovemend repair") || !strings.Contains(hint, "--all-mailboxes --remedy auto") || strings.Contains(hint, "--mailbox ") {
+				t.Errorf("into %s, next: %s", target, hint)
+			}
+			if text := cmp.Or(doc["error"], any("")).(string); !strings.Contains(text, "storage") || !strings.Contains(text, "map index") {
+				t.Errorf("into %s, told: %s", target, text)
+			}
+			c.sameTree(before, c.tree("."))
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	c.run(0, "repair", "--all-mailboxes", "--remedy", "auto", "--apply")
+	c.run(0, "restore", "--from", eml, "--mailbox", "Made/Anew", "--apply")
+	if m := remotetest.ReadTruth(t, c.h).Mailboxes["Made/Anew"]; m == nil || len(m.Messages) != 1 {
+		t.Errorf("after the repair: %v", m)
+	}
+}

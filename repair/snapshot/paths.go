@@ -18,15 +18,7 @@ func Paths(a store.Account, boxes []store.Mailbox, all bool) []store.RelPath {
 	if all || len(boxes) == 0 {
 		return []store.RelPath{"."}
 	}
-	paths := a.Shared()
-	if a.Layout == store.MDBox {
-		// Which of the stored messages are whose is told by the index files of all mailboxes.
-		for _, m := range a.Mailboxes {
-			for _, name := range indexFiles {
-				paths = append(paths, store.RelPath(path.Join(string(m.Dir), name)))
-			}
-		}
-	}
+	paths := shared(a)
 	for _, m := range boxes {
 		if a.Layout != store.Maildir || m.Dir != "." && !a.FSLayout {
 			paths = append(paths, m.Dir)
@@ -38,6 +30,22 @@ func Paths(a store.Account, boxes []store.Mailbox, all bool) []store.RelPath {
 		}
 	}
 	return topmost(paths)
+}
+
+// Shared says what to copy of what an account's mailboxes share alone, where the mailbox in question is yet to be made.
+func Shared(a store.Account) []store.RelPath { return topmost(shared(a)) }
+
+func shared(a store.Account) []store.RelPath {
+	paths := a.Shared()
+	if a.Layout == store.MDBox {
+		// Which of the stored messages are whose is told by the index files of all mailboxes.
+		for _, m := range a.Mailboxes {
+			for _, name := range indexFiles {
+				paths = append(paths, store.RelPath(path.Join(string(m.Dir), name)))
+			}
+		}
+	}
+	return paths
 }
 
 var indexFiles = []string{"dovecot.index", "dovecot.index.backup", "dovecot.index.log", "dovecot.index.log.2"}
