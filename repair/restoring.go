@@ -63,12 +63,16 @@ func (r *Restored) Doubtful() (list []*restore.Item) {
 // account's other mailboxes is; opening it over IMAP would make Dovecot rebuild it, and lose what a repair can keep.
 type DamagedTargetError struct {
 	Mailbox string // "" for the storage
+	Beside  bool   // it is not the target, which is yet to be made, but INBOX, whose index Dovecot opens at that
 	Finding Finding
 }
 
 func (e *DamagedTargetError) Error() string {
 	if e.Mailbox == "" {
 		return fmt.Sprintf("the storage that all mailboxes share is damaged (%s), and has to be repaired first", remote.Safe(e.Finding.Text))
+	}
+	if e.Beside {
+		return fmt.Sprintf("the mailbox %s, which Dovecot opens when it makes another one, is damaged (%s), and has to be repaired first", remote.Safe(e.Mailbox), remote.Safe(e.Finding.Text))
 	}
 	return fmt.Sprintf("the mailbox %s is damaged itself (%s), and has to be repaired first", remote.Safe(e.Mailbox), remote.Safe(e.Finding.Text))
 }
@@ -139,14 +143,13 @@ func (s *Session) goOnWith(id string, a store.Account, o RestoreOptions) (*Run, 
 }
 
 // Restore looks what is missing in the mailbox, and with do adds it. Before IMAP gets near the mailbox its files are copied, where
-// there is a host to copy from, and one that is damaged is refused ([DamagedTargetError]); with mdbox also where the storage is,
-// and where the mailbox is yet to be made, as it is made in that storage. The result tells of every message,
+// there is a host to copy from, and one that is damaged is refused ([DamagedTargetError]); with mdbox also where the storage
+// is. With mdbox and sdbox, INBOX stands for a mailbox that is yet to be made. The result tells of every message,
 // also beside an error; where something was added before it, the error is a [StoppedError].
 func (r *Run) Restore(ctx context.Context, o RestoreOptions, do bool) (*Restored, error) {
 	m := r.dir.Meta()
 	midway := m.Stage == rundir.StageApplying
-	shares := r.s.host != nil && r.account.Layout == store.MDBox
-	if !midway && (len(r.boxes) > 0 || shares) && !o.NoCopy {
+	if !midway && r.s.host != nil && (len(r.boxes) > 0 || r.account.Layout != store.Maildir) && !o.NoCopy {
 		if err := r.spare(ctx); err != nil {
 			return nil, err
 		}
@@ -154,8 +157,16 @@ func (r *Run) Restore(ctx context.Context, o RestoreOptions, do bool) (*Restored
 	return r.putBack(ctx, o, do)
 }
 
-// spare copies the target, or of one that is yet to be made what it will share with the others, and refuses a damaged one.
+// spare copies the target and refuses a damaged one. Where it is yet to be made, that is done with what CREATE makes Dovecot open: in
+// a dbox account the index of INBOX (a damaged one it drops, and with it the flags), and with mdbox the storage.
 func (r *Run) spare(ctx context.Context) error {
+	made := len(r.boxes) == 0
+	if made {
+		if inbox, err := r.account.Mailbox("INBOX"); err == nil {
+			r.boxes = []store.Mailbox{inbox}
+			defer func() { r.boxes = nil }()
+		}
+	}
 	paths := snapshot.Shared(r.account)
 	if len(r.boxes) > 0 {
 		paths = snapshot.Paths(r.account, r.boxes, false)
@@ -176,7 +187,7 @@ func (r *Run) spare(ctx context.Context) error {
 	for _, d := range c.Mailboxes {
 		for _, f := range d.Findings {
 			if f.Severity == check.Broken {
-				return &DamagedTargetError{Mailbox: d.Mailbox.Name, Finding: f}
+				return &DamagedTargetError{Mailbox: d.Mailbox.Name, Beside: made, Finding: f}
 			}
 		}
 	}

@@ -32,9 +32,9 @@ func (p *program) restore() *cli.Command {
 			"The account is reached with --host, where the host's own imap program needs no password, or\n" +
 			"with --imap, --imap-user and a password alone.\n\n" +
 			"Where there is a host, the mailbox's files are copied first, and one that is damaged, or with\n" +
-			"mdbox lies in a damaged storage, is refused: repair it first. New messages come in growing batches, each of which is looked at;\n" +
-			"one that the server breaks at is taken out again, named, and kept in the run's folder. With\n" +
-			"--verify full, every added message is read back and compared.\n\n" +
+			"mdbox lies in a damaged storage, is refused: repair it first. New messages come in growing\n" +
+			"batches, each of which is looked at; one that the server breaks at is taken out again, named,\n" +
+			"and kept in the run's folder. With --verify full, every added message is read back and compared.\n\n" +
 			"Exit codes: 0 nothing is missing (any more); 1 error; 2 usage; 3 messages are missing, and\n" +
 			"nothing was changed; 4 the mailbox is damaged itself; 5 login or host key; 6 stopped midway\n" +
 			"(mailbox full, say): resume or undo; 7 added, but some messages could not be; 130 interrupted.",

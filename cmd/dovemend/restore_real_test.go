@@ -317,3 +317,48 @@ func TestRestoreRefusesDamagedStorage(t *testing.T) {
 		t.Errorf("after the repair: %v", m)
 	}
 }
+
+// TestRestoreMakesAMailboxBesideADamagedOne: when it makes a mailbox, Dovecot opens the index of a dbox account's INBOX, and drops a
+// damaged one; that is refused. Other mailboxes, and a Maildir's INBOX, it leaves alone.
+func TestRestoreMakesAMailboxBesideADamagedOne(t *testing.T) {
+	for _, tt := range []struct{ layout, box, kind string }{
+		{"sdbox", "INBOX", "index-header-garbage"}, {"sdbox", fill.Archive, "index-header-garbage"}, {"maildir", "INBOX", "uidlist-missing"},
+	} {
+		t.Run(tt.layout+" "+strings.ReplaceAll(tt.box, "/", "."), func(t *testing.T) {
+			t.Parallel()
+			c := newRealCase(t, remotetest.Options{Options: realhost.Options{Layout: tt.layout, RotateLogs: true}, Fill: &fill.Shape{}})
+			c.quick = true
+			c.quiet()
+			remotetest.Damage(t, c.h, tt.box, tt.kind, 1)
+			// others is the tree without the new mailbox, and what every new one changes.
+			others := func() map[string]string {
+				all := c.tree(".")
+				for p := range all {
+					for _, own := range []string{".Made", "mailboxes/Made", "subscriptions", "dovecot.list.index", "dovecot-uidvalidity", "dovecot.mailbox.log"} {
+						if strings.HasPrefix(p, own) || p == "mailboxes" {
+							delete(all, p)
+						}
+					}
+				}
+				return all
+			}
+			before, whole := others(), c.tree(".")
+			eml := filepath.Join(t.TempDir(), "a.eml")
+			if err := os.WriteFile(eml, []byte("Subject: x\n\nx\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"restore", "--from", eml, "--mailbox", "Made", "--apply"}
+			if tt.layout == "sdbox" && tt.box == "INBOX" {
+				doc := c.run(4, args...)
+				if hint := cmp.Or(doc["hint"], any("")).(string); !strings.Contains(hint, "dovemend repair") || !strings.Contains(hint, "--mailbox INBOX --remedy auto") {
+					t.Errorf("next: %s", hint)
+				}
+				c.sameTree(whole, c.tree("."))
+				c.run(0, "repair", "--mailbox", "INBOX", "--remedy", "auto", "--apply")
+				before = others()
+			}
+			c.run(0, args...)
+			c.sameTree(before, others())
+		})
+	}
+}
