@@ -11,6 +11,7 @@ import (
 
 	"dovemend/remote"
 	"dovemend/remote/imap"
+	"dovemend/repair/clientlog"
 	"dovemend/repair/report"
 )
 
@@ -26,15 +27,25 @@ var (
 
 // AddAnswers takes lines which a person's mail program, or a log, has shown into a report, with what each means: at most
 // report.MostReplies different ones. A time with its zone that stands in a line is taken for its time; one without a zone, as Dovecot puts
-// it into its answers, is the server's own, which nothing here tells: it is left to stand in the line.
+// it into its answers, is the server's own, which nothing here tells: it is left to stand in the line. Lines with a login
+// are left out, and its password is blanked in all others.
 func AddAnswers(r *report.Report, in io.Reader) error {
 	lines := bufio.NewScanner(io.LimitReader(in, maxAnswers))
 	lines.Buffer(nil, 64<<10)
+	var logins clientlog.Filter
+	var kept []string
+	left := 0
 	for lines.Scan() {
-		text := remote.Safe(strings.TrimSpace(lines.Text()))
-		if text == "" {
-			continue
+		switch line := strings.TrimSpace(strings.ReplaceAll(lines.Text(), "\x00", "")); { // Windows' logs in UTF-16 have them
+		case line == "":
+		case logins.Login(line):
+			left++
+		default:
+			kept = append(kept, line)
 		}
+	}
+	for _, line := range kept { // when all secrets are known
+		text := remote.Safe(logins.Blank(line))
 		at := timeIn(text)
 		known := false
 		for i := range r.Answers {
@@ -53,6 +64,9 @@ func AddAnswers(r *report.Report, in io.Reader) error {
 		x, fromLog := explainAnswer(text)
 		r.Answers = append(r.Answers, report.Reply{At: at, Last: at, FromLog: fromLog, Text: text, Count: 1, Class: string(x.Class), Whose: string(x.Whose),
 			Meaning: x.Meaning, Next: x.Next, Limit: x.Limit})
+	}
+	if left > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d lines of the answers hold a login, or look as parts of one do, and are left out", left))
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		r.Notes = append(r.Notes, "the answers have a line of more than 64 KiB; what is behind it is not told")

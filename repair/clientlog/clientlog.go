@@ -101,7 +101,7 @@ type scanner struct {
 	index    map[string]int // of what was said, by what is alike
 	tags     map[string]string
 	programs map[string]int
-	secrets  []string
+	secrets  secrets
 
 	op      string     // of the last command
 	mailbox string     // of the last command that named one

@@ -23,23 +23,51 @@ var (
 	named = regexp.MustCompile(`(?i)\b(pass(?:word|wd|wort)?|secret|token|authorization)(["']?\s*[:=]\s*["']?)([^\s"',;&)]+)`)
 )
 
+// secrets are those that a log's logins hold, longest first.
+type secrets []string
+
 // login reports whether a line holds a login, and remembers its secret.
 func (s *scanner) login(line string) bool {
+	if !s.secrets.login(line) {
+		return false
+	}
+	s.log.Logins++
+	return true
+}
+
+func (s *secrets) login(line string) bool {
 	if m := loginLine.FindStringSubmatch(line); m != nil && !strings.Contains(line, "rip=") {
-		s.log.Logins++
-		s.remember(unquote(m[2]))
+		s.argument(m[2])
 		return true
 	}
 	if m := authLine.FindStringSubmatch(line); m != nil {
-		s.log.Logins++
-		s.remember(m[1])
-		if b, err := base64.StdEncoding.DecodeString(m[1]); err == nil {
-			parts := strings.Split(string(b), "\x00")
-			s.remember(parts[len(parts)-1])
-		}
+		s.response(m[1])
 		return true
 	}
 	return false
+}
+
+// argument remembers an argument of LOGIN, as it stands and unquoted.
+func (s *secrets) argument(arg string) {
+	s.remember(unquote(arg))
+	s.remember(strings.Trim(arg, `"`))
+}
+
+// response remembers a response of AUTHENTICATE, and the password or token in it.
+func (s *secrets) response(b64 string) {
+	s.remember(b64)
+	b, err := base64.StdEncoding.DecodeString(b64)
+	if err != nil {
+		return
+	}
+	parts := strings.FieldsFunc(string(b), func(c rune) bool { return c < ' ' })
+	if len(parts) > 0 {
+		last := parts[len(parts)-1]
+		s.remember(last)
+		if i := strings.LastIndexByte(last, ' '); i >= 0 { // "auth=Bearer TOKEN"
+			s.remember(last[i+1:])
+		}
+	}
 }
 
 func unquote(s string) string {
@@ -49,20 +77,25 @@ func unquote(s string) string {
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(s[1 : len(s)-1])
 }
 
-func (s *scanner) remember(secret string) {
-	if len(secret) < 4 || strings.Trim(secret, "*.x") == "" || slices.Contains(s.secrets, secret) || len(s.secrets) >= maxSecrets {
+func (s *secrets) remember(secret string) {
+	if len(secret) < 4 || strings.Trim(secret, "*.x") == "" || slices.Contains(*s, secret) || len(*s) >= maxSecrets {
 		return
 	}
-	s.secrets = append(s.secrets, secret)
-	slices.SortFunc(s.secrets, func(a, b string) int { return len(b) - len(a) })
+	*s = append(*s, secret)
+	slices.SortFunc(*s, func(a, b string) int { return len(b) - len(a) })
+}
+
+// blank takes all secrets that are known out of a text, and what it calls a secret itself.
+func (s secrets) blank(text string) string {
+	for _, secret := range s {
+		text = strings.ReplaceAll(text, secret, "[secret]")
+	}
+	return named.ReplaceAllString(text, "$1$2[secret]")
 }
 
 // clean makes a text printable and short, without any secret that is known.
 func (s *scanner) clean(text string) string {
-	for _, secret := range s.secrets {
-		text = strings.ReplaceAll(text, secret, "[secret]")
-	}
-	text = named.ReplaceAllString(text, "$1$2[secret]")
+	text = s.secrets.blank(text)
 	var b strings.Builder
 	for i := 0; i < len(text); {
 		if b.Len() >= maxText {

@@ -2,6 +2,7 @@ package report
 
 // runSentences are the texts of a run: stages, the reasons of steps, costs, notes, and what a verification says.
 var runSentences = []sentence{
+	{"{#} lines of the answers hold a login, or look as parts of one do, and are left out", "{1} Zeilen der Antworten enthalten eine Anmeldung oder sehen aus wie ein Teil davon und sind weggelassen"},
 	// Stages and warnings.
 	{"connecting to {}", "Verbindung mit {1}"},
 	{"looking for mail accounts", "Suche nach Mailkonten"},
