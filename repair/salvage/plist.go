@@ -7,13 +7,21 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// plist is the dictionary on top of a property list, without what is nested in it.
+// plist is what is asked for of the dictionary on top of a property list: the values of plistKeys.
 type plist map[string]any // float64, string, time.Time
+
+// plistKeys are the keys whose values are read. No other value is: the parts of a binary list may refer to one long text thousands of
+// times, and each copy of it would take memory.
+var plistKeys = []string{"flags", "date-received"}
+
+// maxPlistText bounds a value that is a text, in bytes: a number is shorter.
+const maxPlistText = 64
 
 var errNoPlist = errors.New("there is no property list")
 
@@ -31,8 +39,8 @@ func (p plist) number(key string) (float64, bool) {
 	return 0, false
 }
 
-// parsePlist reads a property list in XML or in the binary form ("bplist00"). What is in it beside the top dictionary's numbers,
-// texts and dates is passed over.
+// parsePlist reads a property list in XML or in the binary form ("bplist00"). What is in it beside the numbers, short texts
+// and dates of plistKeys is passed over; what it takes in memory is bounded by its size.
 func parsePlist(b []byte) (plist, error) {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	if bytes.HasPrefix(b, []byte("bplist0")) {
@@ -88,6 +96,9 @@ func parseXMLPlist(b []byte) (plist, error) {
 func (p plist) take(key, kind, text string) string {
 	switch kind {
 	case "key":
+		if !slices.Contains(plistKeys, text) {
+			return ""
+		}
 		return text
 	case "integer", "real":
 		if f, err := strconv.ParseFloat(text, 64); err == nil && key != "" {
@@ -100,7 +111,7 @@ func (p plist) take(key, kind, text string) string {
 			p[key] = t
 		}
 	case "string":
-		if key != "" {
+		if key != "" && len(text) <= maxPlistText {
 			p[key] = text
 		}
 	}
@@ -137,8 +148,10 @@ func parseBinaryPlist(b []byte) (plist, error) {
 	p := plist{}
 	for i := range n {
 		key, _ := x.value(x.uint(at+i*uint64(x.refSize), x.refSize)).(string)
-		value := x.value(x.uint(at+(n+i)*uint64(x.refSize), x.refSize))
-		if key != "" && value != nil {
+		if _, had := p[key]; had || !slices.Contains(plistKeys, key) {
+			continue
+		}
+		if value := x.value(x.uint(at+(n+i)*uint64(x.refSize), x.refSize)); value != nil {
 			p[key] = value
 		}
 	}
@@ -178,7 +191,7 @@ func (x *binaryPlist) length(at uint64) (n, content uint64, ok bool) {
 	return n, at + 2 + uint64(size), n < uint64(len(x.b))
 }
 
-// value reads a number, text or date; nil for anything else.
+// value reads a number, short text or date; nil for anything else.
 func (x *binaryPlist) value(ref uint64) any {
 	at, ok := x.object(ref)
 	if !ok {
@@ -208,7 +221,7 @@ func (x *binaryPlist) value(ref uint64) any {
 			}
 		}
 	case 5:
-		if n, content, ok := x.length(at); ok && content+n <= uint64(len(x.b)) {
+		if n, content, ok := x.length(at); ok && n <= maxPlistText && content+n <= uint64(len(x.b)) {
 			return string(x.b[content : content+n])
 		}
 	}
