@@ -21,7 +21,7 @@ func (w *writer) hashOf(name string) (sum string, foreign bool, err error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return "", true, err
 	}
-	f, err := w.root.Open(name)
+	f, err := openRegular(w.root, name)
 	if err != nil {
 		return "", true, nil // not readable for us: not ours
 	}
@@ -48,7 +48,7 @@ func (w *writer) sidecar(name string) (e *Entry, raw []byte, there bool, err err
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSidecar {
 		return nil, nil, true, err
 	}
-	f, err := w.root.Open(name)
+	f, err := openRegular(w.root, name)
 	if err != nil {
 		return nil, nil, true, nil
 	}

@@ -90,7 +90,7 @@ func (w *writer) isIndex(name string) bool {
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	f, err := w.root.Open(name)
+	f, err := openRegular(w.root, name)
 	if err != nil {
 		return false
 	}
@@ -101,7 +101,7 @@ func (w *writer) isIndex(name string) bool {
 
 // Total reads from index.json how many messages a run over a directory has written; its end tells that they are all there.
 func Total(root *os.Root) (c Count, err error) {
-	f, err := root.Open("index.json")
+	f, err := openRegular(root, "index.json")
 	if err != nil {
 		return c, err
 	}

@@ -93,7 +93,7 @@ func (x *maildirFormat) open(f *Folder) error {
 	if !x.w.exists(name) {
 		return nil
 	}
-	file, err := x.w.root.Open(name)
+	file, err := openRegular(x.w.root, name)
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (x *mboxFormat) look(name, sum string) (there presence, sideOurs bool, err 
 	w := x.w
 	var h head
 	if side := sidecarOf(name); w.exists(side) {
-		file, err := w.root.Open(side)
+		file, err := openRegular(w.root, side)
 		if err != nil {
 			return foreign, false, nil
 		}
@@ -254,7 +254,7 @@ func (x *mboxFormat) sidecar(f *Folder, st *mboxFile, sum string, ours bool) err
 // document writes a JSON object with some fields and, as its last one, the messages whose entries stand in a staged file,
 // which it drops. Where the same document is there already, nothing is written.
 func (w *writer) document(fields []byte, entries string, renamed map[string]string, final string, replace bool) error {
-	in, err := w.root.Open(entries)
+	in, err := openRegular(w.root, entries)
 	if err != nil {
 		return err
 	}

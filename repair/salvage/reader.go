@@ -215,7 +215,7 @@ func (r *Reader) form(name string, asked bool) form {
 	case ".json", ".jsonl":
 		return formOurs
 	}
-	f, err := r.root.Open(name)
+	f, err := openRegular(r.root, name)
 	if err != nil {
 		return formNone
 	}
@@ -304,14 +304,11 @@ func plainError(err error) string {
 
 // section opens part of a file, from offset on; size -1 is all of the rest.
 func (r *Reader) section(name string, offset, size int64) (io.ReadCloser, error) {
-	f, err := r.root.Open(name)
+	f, err := openRegular(r.root, name)
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

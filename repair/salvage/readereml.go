@@ -19,8 +19,8 @@ import (
 // readEntries reads the messages that an index.json or the sidecar of an mbox tells of, where it is one that dovemend wrote.
 // file is the file they are all in; "" where each tells its own.
 func (r *Reader) readEntries(name, file string) error {
-	f, err := r.root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := openRegular(r.root, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) { // the latter is told of as passed over
 		return nil
 	}
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *Reader) sidecar(name string) *Entry {
 	if e := r.known[place{name, -1}]; e != nil {
 		return e
 	}
-	f, err := r.root.Open(sidecarOf(name))
+	f, err := openRegular(r.root, sidecarOf(name))
 	if err != nil {
 		return nil
 	}

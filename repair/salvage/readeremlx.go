@@ -61,7 +61,7 @@ func (r *Reader) emlx(name string) {
 
 // emlxFrame reads the first line: where the message begins, how long it is, and where the file ends.
 func (r *Reader) emlxFrame(name string) (start, size, end int64, err error) {
-	f, err := r.root.Open(name)
+	f, err := openRegular(r.root, name)
 	if err != nil {
 		return 0, 0, 0, err
 	}

@@ -38,7 +38,7 @@ func maildirName(dir string) string {
 // names of files, keywords' names in dovecot-keywords; a file's time is when the message came.
 func (r *Reader) maildir(dir string) {
 	var letters dovecot.MaildirKeywords
-	if f, err := r.root.Open(path.Join(dir, "dovecot-keywords")); err == nil {
+	if f, err := openRegular(r.root, path.Join(dir, "dovecot-keywords")); err == nil {
 		if b, err := io.ReadAll(io.LimitReader(f, 1<<20)); err == nil {
 			k, _ := dovecot.ParseMaildirKeywords(b)
 			letters = *k

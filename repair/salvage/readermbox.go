@@ -29,7 +29,7 @@ func isFromLine(line string) bool {
 // quotes only "From " itself (mboxo) that is the same, but for texts that hold ">From " of their own. A message ends where an empty
 // line and a From_ line follow.
 func (r *Reader) mbox(name string) {
-	f, err := r.root.Open(name)
+	f, err := openRegular(r.root, name)
 	if err != nil {
 		r.skip(name, plainError(err))
 		return
