@@ -66,7 +66,7 @@ func AddAnswers(r *report.Report, in io.Reader) error {
 			Meaning: x.Meaning, Next: x.Next, Limit: x.Limit})
 	}
 	if left > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d lines of the answers hold a login, or look as parts of one do, and are left out", left))
+		r.Notes = append(r.Notes, fmt.Sprintf("lines of the answers that hold a login, or look as parts of one do, are left out: %d", left))
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		r.Notes = append(r.Notes, "the answers have a line of more than 64 KiB; what is behind it is not told")

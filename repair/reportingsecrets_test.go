@@ -93,7 +93,7 @@ func TestAnswersThatOnlySpeakOfLoginsStay(t *testing.T) {
 // TestAnswersSayWhatWasLeftOut: one who wonders where a line is reads why.
 func TestAnswersSayWhatWasLeftOut(t *testing.T) {
 	_, r := written(t, "A1 LOGIN u geheim77\nA1 NO x\n", false)
-	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "login") || !strings.Contains(r.Notes[0], "1 ") {
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "login") || !strings.HasSuffix(r.Notes[0], ": 1") {
 		t.Errorf("%q", r.Notes)
 	}
 	if r.Finish(report.Options{Language: report.German}); !strings.Contains(r.Notes[0], "Anmeldung") {

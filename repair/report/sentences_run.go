@@ -2,7 +2,7 @@ package report
 
 // runSentences are the texts of a run: stages, the reasons of steps, costs, notes, and what a verification says.
 var runSentences = []sentence{
-	{"{#} lines of the answers hold a login, or look as parts of one do, and are left out", "{1} Zeilen der Antworten enthalten eine Anmeldung oder sehen aus wie ein Teil davon und sind weggelassen"},
+	{"lines of the answers that hold a login, or look as parts of one do, are left out: {#}", "Zeilen der Antworten, die eine Anmeldung enthalten oder wie ein Teil davon aussehen, sind weggelassen: {1}"},
 	// Stages and warnings.
 	{"connecting to {}", "Verbindung mit {1}"},
 	{"looking for mail accounts", "Suche nach Mailkonten"},
