@@ -98,17 +98,31 @@ func total(m map[string]int) (n int) {
 }
 
 // files looks at the names and sizes of the index files of every mailbox, and at their first bytes: a few hundred bytes a mailbox.
-func (w *Watcher) files(ctx context.Context, s *Session, a store.Account, o *watch.Observation) (map[string]*watch.Files, error) {
+// Of more mailboxes than can be watched those that were asked for come first.
+func (w *Watcher) files(ctx context.Context, s *Session, a store.Account, o *watch.Observation) ([]stored, error) {
 	w.rep.Stage("looking at the files")
 	fsys := s.host.FS(ctx)
-	boxes := a.Mailboxes[:min(len(a.Mailboxes), watch.MaxMailboxes)]
-	found := make([]*watch.Files, len(boxes))
+	var found, others []stored
+	for _, m := range a.Mailboxes {
+		if w.asked(m) {
+			found = append(found, stored{Mailbox: m})
+		} else {
+			others = append(others, stored{Mailbox: m})
+		}
+	}
+	found = append(found, others...)
+	if len(found) > w.most {
+		if len(w.o.Mailboxes) == 0 {
+			w.rep.Warn(fmt.Sprintf("there are more than %d mailboxes: name those to be watched with --mailbox", w.most))
+		}
+		found = found[:w.most]
+	}
 	root := strings.TrimPrefix(string(a.Root), "/")
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	for i, m := range boxes {
+	for i, m := range found {
 		g.Go(func() (err error) {
-			found[i], err = indexFiles(ctx, fsys, path.Join(root, string(m.Dir)), "dovecot.index", string(a.Layout), func(dir string) (bool, error) {
+			found[i].files, err = indexFiles(ctx, fsys, path.Join(root, string(m.Dir)), "dovecot.index", string(a.Layout), func(dir string) (bool, error) {
 				if a.Layout == store.MDBox {
 					return holds(fsys, path.Join(root, "storage"), mdboxMail)
 				}
@@ -126,11 +140,7 @@ func (w *Watcher) files(ctx context.Context, s *Session, a store.Account, o *wat
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("look at the files: %w", err)
 	}
-	all := map[string]*watch.Files{}
-	for i, m := range boxes {
-		all[remote.Safe(m.Name)] = found[i]
-	}
-	return all, nil
+	return found, nil
 }
 
 var (

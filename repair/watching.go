@@ -41,6 +41,8 @@ type Watched struct {
 	Err         error // why the account could not be reached; one of the alarms tells it in words
 	Pinged      bool  // a monitor was to be told
 	PingErr     error // and could not be
+
+	left string // which mailboxes were not opened, for want of their files; "" for none
 }
 
 // Healthy reports whether there is no alarm.
@@ -48,11 +50,12 @@ func (w *Watched) Healthy() bool { return len(w.Alarms) == 0 }
 
 // Watcher looks at an account, compares with what it remembers, and tells a monitor.
 type Watcher struct {
-	o   Options
-	w   WatchOptions
-	rep Reporter
-	log *slog.Logger
-	now func() time.Time
+	o    Options
+	w    WatchOptions
+	rep  Reporter
+	log  *slog.Logger
+	now  func() time.Time
+	most int // mailboxes whose files are looked at
 }
 
 // NewWatcher makes a watcher. Without a host, Options.IMAP must say where the server is and who logs in.
@@ -64,7 +67,7 @@ func NewWatcher(o Options, w WatchOptions, rep Reporter) *Watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{o: o, w: w, rep: rep, log: log, now: time.Now}
+	return &Watcher{o: o, w: w, rep: rep, log: log, now: time.Now, most: watch.MaxMailboxes}
 }
 
 // Account names what is watched, for people.
@@ -137,6 +140,9 @@ func (w *Watcher) Look(ctx context.Context) (*Watched, error) {
 	}
 	x.Seen.At = x.At
 	x.Verdict = watch.Judge(state, x.Seen, w.w.Policy)
+	if x.left != "" {
+		x.Notes = append(x.Notes, x.left)
+	}
 	x.Until = x.State.Wait.Until
 	if err := w.save(x.State); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 	o := &x.Seen
 	o.Processes = -1
 	seer := Seer{IMAP: w.o.IMAP, Log: w.log, Account: store.Account{Address: w.o.Account}}
-	files := map[string]*watch.Files{}
+	var found []stored
 	if w.o.Remote.Target != "" {
 		s, err := Connect(ctx, w.o, calm{w.rep})
 		if err != nil {
@@ -50,7 +50,7 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 		}
 		defer release()
 		w.processes(ctx, s, x)
-		if files, err = w.files(ctx, s, account, o); err != nil {
+		if found, err = w.files(ctx, s, account, o); err != nil {
 			x.Err = err
 			o.Failure, o.Host = hostFailure(err), true
 			return nil
@@ -62,14 +62,14 @@ func (w *Watcher) observe(ctx context.Context, state *watch.State, x *Watched) e
 		x.IMAPNot = "that is switched off (--imap off)"
 	} else if watch.StorageDamage(o.Storage) != "" {
 		x.IMAPNot = "the storage is damaged, and a look would make Dovecot rebuild it"
-	} else if err := w.lookIMAP(ctx, seer, state, files, x); err != nil {
+	} else if err := w.lookIMAP(ctx, seer, state, found, x); err != nil {
 		return err
 	}
-	for _, m := range seer.Account.Mailboxes { // those of which the files alone tell
-		name := remote.Safe(m.Name)
-		if f := files[name]; f != nil && w.asked(m) && (x.IMAP == "" || state.Damage(name, f, w.w.Policy.Accept) != "") &&
+	for _, m := range found { // those of which the files alone tell
+		name := m.name()
+		if m.files != nil && w.asked(m.Mailbox) && (x.IMAP == "" || state.Damage(name, m.files, w.w.Policy.Accept) != "") &&
 			!slices.ContainsFunc(o.Mailboxes, func(s watch.Seen) bool { return s.Name == name }) {
-			o.Mailboxes = append(o.Mailboxes, watch.Seen{Name: name, Files: f})
+			o.Mailboxes = append(o.Mailboxes, watch.Seen{Name: name, Files: m.files})
 		}
 	}
 	return nil
@@ -81,7 +81,7 @@ type calm struct{ Reporter }
 // Warn tells it as what is worth knowing.
 func (c calm) Warn(text string) { c.Info(text) }
 
-// askedName is a mailbox's name as it was given, in the form of [plainName].
+// askedName is a mailbox's name as it was given, in the form of [naming.plain].
 func askedName(name string) string {
 	if strings.EqualFold(name, "INBOX") {
 		return "INBOX"
@@ -107,8 +107,9 @@ func (w *Watcher) alone(s *Session, a store.Account) (release func() error, busy
 	return release, "", err
 }
 
-// lookIMAP looks over one connection at a time.
-func (w *Watcher) lookIMAP(ctx context.Context, seer Seer, state *watch.State, files map[string]*watch.Files, x *Watched) error {
+// lookIMAP looks over one connection at a time. A dbox mailbox whose files were not found is not opened: whether that would destroy it
+// is not known.
+func (w *Watcher) lookIMAP(ctx context.Context, seer Seer, state *watch.State, found []stored, x *Watched) error {
 	o := &x.Seen
 	w.rep.Stage("looking over IMAP")
 	l, err := seer.Look(ctx)
@@ -135,63 +136,53 @@ func (w *Watcher) lookIMAP(ctx context.Context, seer Seer, state *watch.State, f
 		return ctx.Err()
 	}
 	o.ListKnown = true
-	names := map[string]string{} // as the server has it
-	for _, m := range list.Mailboxes {
-		if name := plainName(list, m.Name); !m.NoSelect && names[name] == "" {
-			names[name] = m.Name
-			o.Listed = append(o.Listed, name)
-		}
+	boxes := listedBoxes(list, found)
+	byServer := map[string]string{}
+	for _, m := range boxes {
+		o.Listed = append(o.Listed, m.name)
+		byServer[serverKey(m.server)] = m.name
 	}
 	o.Asked = nil
 	for _, name := range w.o.Mailboxes {
-		server, ok := list.Resolve(name)
-		if ok {
-			name = plainName(list, server)
+		if asked := askedName(name); !slices.Contains(o.Listed, asked) {
+			if server, ok := list.Resolve(name); ok && byServer[server] != "" {
+				name = byServer[server]
+			}
 		}
 		o.Asked = append(o.Asked, askedName(name))
 	}
-	for i, name := range o.Listed {
-		if o.Asked != nil && !slices.Contains(o.Asked, name) {
+	dbox := seer.Host != nil && seer.Account.Layout != store.Maildir
+	var left []string
+	defer func() {
+		if len(left) > 0 {
+			x.left = unseen(left)
+		}
+	}()
+	for i, m := range boxes {
+		if o.Asked != nil && !slices.Contains(o.Asked, m.name) {
+			continue
+		}
+		if dbox && !m.found {
+			left = append(left, m.name)
 			continue
 		}
 		if len(o.Mailboxes) >= watch.MaxMailboxes {
 			w.rep.Warn(fmt.Sprintf("there are more than %d mailboxes: name those to be watched with --mailbox", watch.MaxMailboxes))
 			break
 		}
-		seen, goOn := g.mailbox(ctx, name, names[name], files[name])
+		seen, goOn := g.mailbox(ctx, m.name, m.server, m.files)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		o.Mailboxes = append(o.Mailboxes, seen)
 		if !goOn {
-			if left := len(o.Listed) - i - 1; left > 0 && o.Failure == nil {
-				w.rep.Warn(fmt.Sprintf("%s not looked at, after %d connections broke", counted(left, "mailbox was", "mailboxes were"), x.Connections))
+			if rest := len(boxes) - i - 1; rest > 0 && o.Failure == nil {
+				w.rep.Warn(fmt.Sprintf("%s not looked at, after %d connections broke", counted(rest, "mailbox was", "mailboxes were"), x.Connections))
 			}
 			break
 		}
 	}
 	return nil
-}
-
-// plainName is a mailbox's name for people, safe to print: with "/" between levels, and without the "INBOX." that some servers put
-// before all names.
-func plainName(l *imap.Listing, server string) string {
-	if strings.EqualFold(server, "INBOX") {
-		return "INBOX"
-	}
-	if d := l.Delimiter; d != "" {
-		prefix := "INBOX" + d
-		all := !slices.ContainsFunc(l.Mailboxes, func(m imap.Mailbox) bool {
-			return !strings.EqualFold(m.Name, "INBOX") && !strings.HasPrefix(m.Name, prefix)
-		})
-		if all && server != prefix {
-			server = strings.TrimPrefix(server, prefix)
-		}
-		if d != "/" {
-			server = strings.ReplaceAll(server, d, "/")
-		}
-	}
-	return remote.Safe(server)
 }
 
 // fail notes that the account could not be looked at over IMAP.

@@ -27,6 +27,11 @@ const silently = "dies"
 
 // crashing is an IMAP server whose process dies without a word when a mailbox is examined.
 func crashing(t *testing.T, dies func(conn int, mailbox string) string) (addr string, conns func() int) {
+	return listing(t, "* LIST () \".\" INBOX\r\n* LIST () \".\" INBOX.Sent\r\n* LIST (\\NoSelect) \".\" INBOX.No\r\n* LIST () \".\" INBOX.A.B\r\n", dies)
+}
+
+// listing is such a server that gives this answer to LIST.
+func listing(t *testing.T, list string, dies func(conn int, mailbox string) string) (addr string, conns func() int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +65,7 @@ func crashing(t *testing.T, dies func(conn int, mailbox string) string) (addr st
 					answer := ""
 					switch {
 					case strings.HasPrefix(cmd, "LIST"):
-						answer = "* LIST () \".\" INBOX\r\n* LIST () \".\" INBOX.Sent\r\n* LIST (\\NoSelect) \".\" INBOX.No\r\n* LIST () \".\" INBOX.A.B\r\n"
+						answer = list
 					case strings.HasPrefix(cmd, "EXAMINE"):
 						_, box, _ := strings.Cut(cmd, " ")
 						if answer = dies(number, strings.Trim(box, `"`)); answer == silently {
