@@ -72,6 +72,9 @@ func (h *Host) connectOnce(ctx context.Context, ask Asker) (*link, error) {
 	}
 	p := &h.route[last]
 	l := newLink(clients[last], p.addr(), key, jumps)
+	if h.cfg.sftpTimeout > 0 {
+		l.sftpTimeout = h.cfg.sftpTimeout
+	}
 	go l.keepAlive(p.alive, p.aliveMax)
 	return l, nil
 }

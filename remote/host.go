@@ -50,6 +50,8 @@ type Config struct {
 	Compress    Compression                                                       // of what the tar engine brings; "" chooses by measuring
 	Log         *slog.Logger                                                      // never given a secret; nil discards
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer; for the embedded host and tests
+
+	sftpTimeout time.Duration // how long SFTP may take to start; default answerTimeout, another for tests
 }
 
 // Asker puts a question to the person at the terminal. Prompts are safe to print, may have several lines, and end without

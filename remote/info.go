@@ -101,7 +101,7 @@ func (h *Host) probe(ctx context.Context) error {
 	}
 
 	start := <-soon
-	if start.err != nil && ctx.Err() == nil && l.lost() == nil {
+	if start.err != nil && ctx.Err() == nil && l.lost() == nil && !errors.Is(start.err, os.ErrDeadlineExceeded) {
 		start = l.startSFTP(ctx) // now that the look at the shell is over
 	}
 	if start.err != nil {

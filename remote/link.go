@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type link struct {
 	begun  chan struct{} // closed when a first session was opened, or could not be
 	slots  chan struct{} // one for each running command
 
+	sftpTimeout time.Duration // how long SFTP may take to start
+
 	once    sync.Once
 	first   sync.Once
 	mu      sync.Mutex
@@ -34,7 +37,7 @@ type link struct {
 }
 
 func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
-	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), begun: make(chan struct{}), slots: make(chan struct{}, maxCommands)}
+	l := &link{client: client, addr: addr, key: key, hops: hops, done: make(chan struct{}), begun: make(chan struct{}), slots: make(chan struct{}, maxCommands), sftpTimeout: answerTimeout}
 	go func() {
 		err := client.Wait()
 		if err == nil || ended(err) {
@@ -110,7 +113,19 @@ func (l *link) sftp(ctx context.Context) (*sftp.Client, error) {
 	return c, nil
 }
 
+// openSFTP starts SFTP. A host that takes the request and then never says a word does not hold the caller past l.sftpTimeout.
 func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
+	outer := ctx
+	ctx, cancel := context.WithTimeout(outer, l.sftpTimeout)
+	defer cancel()
+	c, err := l.tryOpenSFTP(ctx)
+	if err != nil && ctx.Err() != nil && outer.Err() == nil && l.lost() == nil {
+		err = fmt.Errorf("start SFTP: the host did not answer in %v: %w", l.sftpTimeout, os.ErrDeadlineExceeded)
+	}
+	return c, err
+}
+
+func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
 	sess, err := l.sessionSoon(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP: %w", err)
