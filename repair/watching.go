@@ -19,6 +19,9 @@ import (
 // watchFolder is where states are kept beneath the state directory, a file for each account.
 const watchFolder = "watch"
 
+// lookLimit is how long one look may take. Whatever hangs for longer is an alarm by itself.
+const lookLimit = 20 * time.Minute
+
 // WatchOptions are what watching is told besides the Options. Mailboxes named there are watched; none named: all.
 type WatchOptions struct {
 	Policy watch.Policy
@@ -50,12 +53,13 @@ func (w *Watched) Healthy() bool { return len(w.Alarms) == 0 }
 
 // Watcher looks at an account, compares with what it remembers, and tells a monitor.
 type Watcher struct {
-	o    Options
-	w    WatchOptions
-	rep  Reporter
-	log  *slog.Logger
-	now  func() time.Time
-	most int // mailboxes whose files are looked at
+	o     Options
+	w     WatchOptions
+	rep   Reporter
+	log   *slog.Logger
+	now   func() time.Time
+	most  int           // mailboxes whose files are looked at
+	limit time.Duration // how long a look may take
 }
 
 // NewWatcher makes a watcher. Without a host, Options.IMAP must say where the server is and who logs in.
@@ -67,7 +71,7 @@ func NewWatcher(o Options, w WatchOptions, rep Reporter) *Watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{o: o, w: w, rep: rep, log: log, now: time.Now, most: watch.MaxMailboxes}
+	return &Watcher{o: o, w: w, rep: rep, log: log, now: time.Now, most: watch.MaxMailboxes, limit: lookLimit}
 }
 
 // Account names what is watched, for people.
@@ -125,7 +129,7 @@ func (w *Watcher) Look(ctx context.Context) (*Watched, error) {
 	}
 	if w.w.Now || w.w.Policy.Accept || state.Wait.Over(x.At) {
 		w.ping(ctx, x, func(p *watch.Pinger) error { return p.Start(ctx) })
-		err = w.observe(ctx, state, x)
+		err = w.observeInTime(ctx, state, x)
 	} else {
 		x.Waits, x.Seen.Waited = true, true
 	}
@@ -149,6 +153,24 @@ func (w *Watcher) Look(ctx context.Context) (*Watched, error) {
 	}
 	w.tell(ctx, x)
 	return x, nil
+}
+
+// observeInTime observes for as long as a look may take. What hangs for longer counts as a look that failed.
+func (w *Watcher) observeInTime(ctx context.Context, state *watch.State, x *Watched) error {
+	within, cancel := context.WithTimeout(ctx, w.limit)
+	defer cancel()
+	err := w.observe(within, state, x)
+	if within.Err() == nil || ctx.Err() != nil || err == nil && x.Seen.Failure == nil {
+		return err
+	}
+	x.Err = fmt.Errorf("the look was not at its end after %v", w.limit)
+	if err != nil {
+		x.Err = fmt.Errorf("%w: %w", x.Err, err)
+	}
+	x.Seen.Host = w.o.Remote.Target != ""
+	x.Seen.Failure = &watch.Failure{Class: "look-hangs", Text: remote.Safe(x.Err.Error()), Meaning: "The host or the server took the connection and then did not answer, or answers very slowly. That says nothing about the mailbox.",
+		Next: "Wait; if it stays, look whether ssh and a mail program get answers, and ask the hosting company about the host's load and its file system. Of an account with very many mailboxes watch some, with --mailbox."}
+	return nil
 }
 
 // load reads the state. One that is damaged is set aside, and everything is learned anew: that must be told, because a
