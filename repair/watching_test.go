@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dovemend/remote"
 	"dovemend/remote/remotetest"
@@ -184,9 +185,12 @@ func (h *watchHost) watchIt(t *testing.T, ssh bool) {
 	if h.Layout() == "maildir" {
 		file = "dovecot-uidlist"
 	}
-	if err := os.Chmod(filepath.Join(damage.Target{MailRoot: h.MailRoot(), Layout: h.Layout()}.Folder(), file), 0); err != nil {
+	file = filepath.Join(damage.Target{MailRoot: h.MailRoot(), Layout: h.Layout()}.Folder(), file)
+	// Another time, so that Dovecot reads the file anew.
+	if err := errors.Join(os.Chtimes(file, time.Now(), time.Now().Add(5*time.Second)), os.Chmod(file, 0)); err != nil {
 		t.Fatal(err)
 	}
+	file = filepath.Base(file)
 	x = h.look(t, o)
 	want(t, file+" not readable", x, "look-failed internal-error INBOX")
 	if len(x.Alarms) == 1 && ssh && (len(x.Alarms[0].Log) == 0 || !strings.Contains(x.Reason(), file)) {
