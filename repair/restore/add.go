@@ -112,7 +112,8 @@ func (e *Engine) begin(ctx context.Context, items []*Item) error {
 	for _, x := range items {
 		byID[x.ID] = x
 	}
-	if err := e.settle(ctx, e.was.open(), true); err != nil {
+	open := e.was.open()
+	if err := e.settle(ctx, append(open, e.was.nameless()...), len(open) > 0); err != nil {
 		return err
 	}
 	gone := 0
@@ -122,14 +123,24 @@ func (e *Engine) begin(ctx context.Context, items []*Item) error {
 		case x == nil:
 			gone++
 		case rec.Kind == kindDone:
-			x.Status, x.UID = Added, rec.UID
+			if x.Status, x.UID = Added, rec.UID; x.UID == 0 {
+				x.Doubt = unseen
+			}
 		case rec.Kind == kindRemove:
 			if x.Status, x.UID, x.Why = Added, rec.UID, ""; e.undoing {
+				continue
+			}
+			if rec.undone() { // its text was compared before this was written
+				if err := e.remove(ctx, rec); err != nil {
+					return fmt.Errorf("take UID %d out, as undo had begun to: %w", rec.UID, err)
+				}
+				x.Status, x.UID = Pending, 0
 				continue
 			}
 			if err := e.putAside(ctx, x, rec.Why); err != nil {
 				return err
 			}
+		case rec.Kind == kindRemoved && rec.undone():
 		case rec.Kind == kindRemoved:
 			x.Status, x.Why = SetAside, rec.Why
 		case rec.Kind == kindRefused && rec.Own:
@@ -169,10 +180,10 @@ func (e *Engine) add(ctx context.Context, batch []*Item) (hung bool, err error) 
 		if errors.As(err, &stop) {
 			return hung, stop.err
 		}
-		var broke *imap.BrokenError
+		var broke *brokenError
 		if errors.As(err, &broke) {
-			x := left[broke.Index]
-			x.Status, x.Why = Unreadable, "its text ended early while it was sent: "+broke.Err.Error()
+			x := broke.item
+			x.Status, x.Why = Unreadable, "its text could not be read to its end while it was sent, so that it was not added: "+broke.err.Error()
 			if err := e.sync(record{Kind: kindRefused, ID: x.ID, Why: x.Why, Own: true}); err != nil {
 				return hung, err
 			}
@@ -215,6 +226,18 @@ func (e *Engine) add(ctx context.Context, batch []*Item) (hung bool, err error) 
 type stopError struct{ err error }
 
 func (s *stopError) Error() string { return s.err.Error() }
+
+// brokenError: the text of a message broke off while it was sent. The connection is gone with it.
+type brokenError struct {
+	item *Item
+	err  error // of reading it
+	lost error // what came of that
+}
+
+func (b *brokenError) Error() string { return b.lost.Error() }
+
+// Unwrap gives what became of the connection.
+func (b *brokenError) Unwrap() error { return b.lost }
 
 // send journals the intents and sends. Messages that were refused for their keywords are sent again without.
 func (e *Engine) send(ctx context.Context, items []*Item) error {
@@ -271,6 +294,10 @@ func (e *Engine) send(ctx context.Context, items []*Item) error {
 	}
 	if serr := e.sync(); serr != nil {
 		return &stopError{serr}
+	}
+	var broke *imap.BrokenError
+	if errors.As(err, &broke) {
+		return &brokenError{items[broke.Index], broke.Err, err}
 	}
 	if err != nil {
 		return err

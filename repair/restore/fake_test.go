@@ -32,6 +32,8 @@ type server struct {
 	poison   func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
 	hangUp   func(count int) bool  // before the answer to the APPEND that made it so many messages in all
 	kept     string                // PERMANENTFLAGS
+	dark     func(l letter) string // as poison, but for whatever is asked besides the flags
+	alter    func(string) string   // what becomes of a text; nil: it stays
 	guids    map[uint32]string     // X-GUID, if the server knows it
 	validity uint32                // UIDVALIDITY; 0 is 7
 
@@ -186,6 +188,9 @@ func (s *server) append(command, texts []string, out *bufio.Writer) (string, boo
 	for _, l := range all {
 		s.next++
 		l.uid = s.next
+		if s.alter != nil {
+			l.text = s.alter(l.text)
+		}
 		s.letters = append(s.letters, l)
 		s.appends++
 	}
@@ -210,8 +215,15 @@ func (s *server) fetch(rest string, out *bufio.Writer) (string, bool) {
 		}
 		fmt.Fprintf(out, "* %d FETCH (UID %d FLAGS (%s) RFC822.SIZE %d INTERNALDATE \"08-May-2020 09:00:00 +0000\"", i+1, l.uid, l.flags, len(l.text))
 		reads := strings.Contains(items, "ENVELOPE") || strings.Contains(items, "BODYSTRUCTURE") || strings.Contains(items, "BODY.PEEK[]")
-		if s.poison != nil && reads {
-			switch p := s.poison(l); {
+		trouble := ""
+		if s.dark != nil && (reads || strings.Contains(items, "RFC822.SIZE") || strings.Contains(items, "BODY.PEEK[")) {
+			trouble = s.dark(l)
+		}
+		if s.poison != nil && reads && trouble == "" {
+			trouble = s.poison(l)
+		}
+		if trouble != "" {
+			switch p := trouble; {
 			case p == "CUT":
 				return "", false
 			case p == "BYE":

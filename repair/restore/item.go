@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -103,21 +104,59 @@ func (x *Item) text() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checked{in: NewNormal(r), close: r.Close}, nil
+	return &checked{in: NewNormal(r), close: r.Close, sum: sha256.New(), want: x.SHA256, size: x.Size}, nil
 }
 
-// checked turns an error of the source into one that is told from the connection's.
+// errChanged: a source does not hold what it held when it was hashed.
+var errChanged = errors.New("the message in the source is another one now")
+
+// checked gives a text whose last byte comes only once all of it is known to be what was hashed, so that a server never gets another
+// text whole. Errors are told from the connection's by their type.
 type checked struct {
 	in    io.Reader
 	close func() error
+	sum   hash.Hash
+	want  string
+	size  int64 // that it should have
+	read  int64
+	held  byte // the last one that was read
+	ended bool // all is read, and is what it should be
 }
 
 func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.in.Read(p)
-	if err != nil && err != io.EOF {
-		err = &imap.SourceError{Err: err}
+	switch {
+	case len(p) == 0:
+		return 0, nil
+	case c.ended:
+		return 0, io.EOF
 	}
-	return n, err
+	held, had := c.held, c.read > 0
+	n, err := c.in.Read(p)
+	c.sum.Write(p[:n])
+	c.read += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return 0, &imap.SourceError{Err: err}
+	case c.read > c.size:
+		return 0, &imap.SourceError{Err: errChanged}
+	case n > 0:
+		if c.held = p[n-1]; !had {
+			return n - 1, nil
+		}
+		copy(p[1:n], p[:n-1])
+		p[0] = held
+		return n, nil
+	case err == nil:
+		return 0, nil
+	}
+	if hex.EncodeToString(c.sum.Sum(nil)) != c.want {
+		return 0, &imap.SourceError{Err: errChanged}
+	}
+	if c.ended = true; !had {
+		return 0, io.EOF
+	}
+	p[0] = held
+	return 1, io.EOF
 }
 
 func (c *checked) Close() error { return c.close() }
@@ -133,7 +172,7 @@ func (x *Item) same() error {
 		return err
 	}
 	if hex.EncodeToString(d.sum[:]) != x.SHA256 {
-		return errors.New("the message in the source is another one now")
+		return errChanged
 	}
 	return nil
 }

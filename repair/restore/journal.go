@@ -99,6 +99,19 @@ func (s *state) open() (list []record) {
 	return list
 }
 
+// nameless are the messages that the server has confirmed without telling their UIDs, and that were not found since.
+func (s *state) nameless() (list []record) {
+	for id, rec := range s.Known {
+		if rec.Kind == kindDone && rec.UID == 0 {
+			list = append(list, s.Sent[id])
+		}
+	}
+	return list
+}
+
+// undone says whether a message was taken out by an undo, or was about to be: what the server breaks at is taken out for a reason.
+func (r record) undone() bool { return r.Why == "" }
+
 // added are the messages that the run has added and not removed.
 func (s *state) added() (list []record) {
 	for id, rec := range s.Known {

@@ -112,12 +112,18 @@ func (e *Engine) sizes(ctx context.Context, uids []uint32, told func(uid uint32,
 	})
 }
 
+// unseen is the doubt about a message that was confirmed and cannot be looked at.
+const unseen = "the server says that it has added it, and does not tell its UID; its text is not found there as it was sent, so that it could not be looked at"
+
 // verify looks once more at the batch that was added: each must be there, as long as it was sent, and with Full with the same
 // text.
 func (e *Engine) verify(ctx context.Context, batch []*Item) error {
 	byUID := map[uint32]*Item{}
 	var uids []uint32
 	for _, x := range batch {
+		if x.Status == Added && x.UID == 0 {
+			x.Doubt = unseen
+		}
 		if x.Status == Added && x.UID != 0 {
 			byUID[x.UID] = x
 			uids = append(uids, x.UID)

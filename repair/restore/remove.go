@@ -2,6 +2,7 @@ package restore
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 // putAside takes a message that the server breaks at out of the mailbox again, and keeps it in the run's folder. Where the
 // server cannot remove single messages, it stays and is named.
 func (e *Engine) putAside(ctx context.Context, x *Item, why string) error {
+	why = cmp.Or(why, "it does not say why") // see [record.undone]
 	if err := x.same(); err != nil {
 		x.Doubt = fmt.Sprintf("the server breaks at it (%s), and it stays there: its source cannot be read any more: %v", why, err)
 		return nil

@@ -68,6 +68,8 @@ type trial struct {
 	o     Options
 	cut   func(int) error
 	quiet time.Duration
+
+	source func(i int) string // what a message is each time it is opened; nil: as given
 }
 
 func newTrial(t *testing.T, dial probe.Dialer, o Options) *trial {
@@ -85,7 +87,11 @@ func newTrial(t *testing.T, dial probe.Dialer, o Options) *trial {
 
 func (x *trial) gather(f Filter, texts ...string) []*Item {
 	x.t.Helper()
-	items, err := Gather(x.t.Context(), source(texts...), f, silent{})
+	from := source(texts...)
+	if x.source != nil {
+		from = changing(len(texts), x.source)
+	}
+	items, err := Gather(x.t.Context(), from, f, silent{})
 	if err != nil {
 		x.t.Fatal(err)
 	}

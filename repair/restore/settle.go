@@ -7,7 +7,7 @@ import (
 	"dovemend/remote/imap"
 )
 
-// settle finds out which of the messages that were on their way the server has taken: it waits until the server has done with what it
+// settle finds the UIDs of messages that the server has confirmed without telling them, and finds out which of the messages that were on their way the server has taken: it waits until the server has done with what it
 // had received, if wait says so, and looks for their texts among what came since.
 func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 	if len(open) == 0 {
@@ -65,6 +65,9 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 	}
 	for _, same := range sums {
 		for _, rec := range same {
+			if e.was.Known[rec.ID].Kind == kindDone { // the server has said that it has it
+				continue
+			}
 			found = append(found, record{Kind: kindVoid, ID: rec.ID})
 		}
 	}
