@@ -31,9 +31,21 @@ var (
 // nothing becomes seen. Servers that know no X-GUID are asked again without it. An error of yield ends the connection and is
 // returned.
 func (c *Client) Outlines(ctx context.Context, from uint32, yield func(Outline) error) error {
+	return c.outlines(ctx, fmt.Sprintf("%d:*", max(from, 1)), from, yield)
+}
+
+// OutlinesOf is [Client.Outlines] of the given messages only.
+func (c *Client) OutlinesOf(ctx context.Context, uids []uint32, yield func(Outline) error) error {
+	if len(uids) == 0 {
+		return nil
+	}
+	return c.outlines(ctx, uidSet(uids).String(), 0, yield)
+}
+
+func (c *Client) outlines(ctx context.Context, set string, from uint32, yield func(Outline) error) error {
 	seen := 0
 	ask := func(items string) error {
-		command := fmt.Sprintf("UID FETCH %d:* (UID RFC822.SIZE %sBODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", max(from, 1), items)
+		command := fmt.Sprintf("UID FETCH %s (UID RFC822.SIZE %sBODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", set, items)
 		return c.raw(ctx, "FETCH", smallAnswer+perOutline*int64(c.count), command, func(a answer) error {
 			o, ok := outlineOf(a)
 			if !ok || o.UID < from {

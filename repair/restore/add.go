@@ -123,9 +123,7 @@ func (e *Engine) begin(ctx context.Context, items []*Item) error {
 		case x == nil:
 			gone++
 		case rec.Kind == kindDone:
-			if x.Status, x.UID = Added, rec.UID; x.UID == 0 {
-				x.Doubt = unseen
-			}
+			x.Status, x.UID, x.Doubt = Added, rec.UID, rec.doubt()
 		case rec.Kind == kindRemove:
 			if x.Status, x.UID, x.Why = Added, rec.UID, ""; e.undoing {
 				continue

@@ -83,23 +83,22 @@ func (e *Engine) compare(ctx context.Context, open func(context.Context) error, 
 	}
 	e.rep.Stage("looking at what the server has")
 	var doubt []suspect
-	err := e.again(ctx, open, func() error {
-		doubt = nil
-		return e.conn.Outlines(ctx, 1, func(o imap.Outline) error {
-			of, known := w.near(o)
-			switch {
-			case known:
-				for _, x := range of {
-					x.Status, x.UID = There, o.UID
-				}
-			case len(of) > 0:
-				doubt = append(doubt, suspect{o.UID, of})
+	dark, err := e.outlines(ctx, open, 1, func(o imap.Outline) {
+		of, known := w.near(o)
+		switch {
+		case known:
+			for _, x := range of {
+				x.Status, x.UID = There, o.UID
 			}
-			return nil
-		})
+		case len(of) > 0:
+			doubt = append(doubt, suspect{o.UID, of})
+		}
 	})
 	if err != nil {
 		return err
+	}
+	if len(dark) > 0 {
+		e.rep.Warn(fmt.Sprintf("the server can tell nothing of %d messages of the mailbox (UID %d and so on): whether one of them is a message that seems to be missing, nobody can say", len(dark), dark[0]))
 	}
 	byUID := map[uint32][]*Item{}
 	var uids []uint32

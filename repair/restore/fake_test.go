@@ -213,17 +213,19 @@ func (s *server) fetch(rest string, out *bufio.Writer) (string, bool) {
 		if !in(set, l.uid) {
 			continue
 		}
+		if s.dark != nil && (strings.Contains(items, "ENVELOPE") || strings.Contains(items, "RFC822.SIZE") || strings.Contains(items, "BODY")) {
+			switch p := s.dark(l); {
+			case p == "BYE":
+				fmt.Fprint(out, "* BYE FETCH failed: Internal error occurred\r\n")
+				return "", false
+			case p != "":
+				return strings.TrimPrefix(p, "CUT"), p != "CUT"
+			}
+		}
 		fmt.Fprintf(out, "* %d FETCH (UID %d FLAGS (%s) RFC822.SIZE %d INTERNALDATE \"08-May-2020 09:00:00 +0000\"", i+1, l.uid, l.flags, len(l.text))
 		reads := strings.Contains(items, "ENVELOPE") || strings.Contains(items, "BODYSTRUCTURE") || strings.Contains(items, "BODY.PEEK[]")
-		trouble := ""
-		if s.dark != nil && (reads || strings.Contains(items, "RFC822.SIZE") || strings.Contains(items, "BODY.PEEK[")) {
-			trouble = s.dark(l)
-		}
-		if s.poison != nil && reads && trouble == "" {
-			trouble = s.poison(l)
-		}
-		if trouble != "" {
-			switch p := trouble; {
+		if s.poison != nil && reads {
+			switch p := s.poison(l); {
 			case p == "CUT":
 				return "", false
 			case p == "BYE":

@@ -19,8 +19,9 @@ type record struct {
 	SHA256      string `json:"sha256,omitempty"`
 	Size        int64  `json:"size,omitempty"`
 	UID         uint32 `json:"uid,omitempty"`
-	Why         string `json:"why,omitempty"` // untrusted
-	Own         bool   `json:"own,omitempty"` // refused: for what the message is, so that trying again is of no use
+	Why         string `json:"why,omitempty"`   // untrusted
+	Guess       bool   `json:"guess,omitempty"` // done: the UID is that of a message that cannot be looked at, which may be another one
+	Own         bool   `json:"own,omitempty"`   // refused: for what the message is, so that trying again is of no use
 }
 
 // The kinds of line.

@@ -112,7 +112,19 @@ func (e *Engine) sizes(ctx context.Context, uids []uint32, told func(uid uint32,
 	})
 }
 
-// unseen is the doubt about a message that was confirmed and cannot be looked at.
+// doubt says why a message that was added cannot be looked at; "" where it can.
+func (r record) doubt() string {
+	switch {
+	case r.Guess:
+		return guessed
+	case r.UID == 0:
+		return unseen
+	}
+	return ""
+}
+
+const guessed = "the connection broke while it was sent, and one message has come since that the server fails at, whatever it is asked: it is taken for this one, was not sent again, and stays where it is"
+
 const unseen = "the server says that it has added it, and does not tell its UID; its text is not found there as it was sent, so that it could not be looked at"
 
 // verify looks once more at the batch that was added: each must be there, as long as it was sent, and with Full with the same
@@ -121,10 +133,10 @@ func (e *Engine) verify(ctx context.Context, batch []*Item) error {
 	byUID := map[uint32]*Item{}
 	var uids []uint32
 	for _, x := range batch {
-		if x.Status == Added && x.UID == 0 {
-			x.Doubt = unseen
+		if x.Status == Added {
+			x.Doubt = e.was.Known[x.ID].doubt()
 		}
-		if x.Status == Added && x.UID != 0 {
+		if x.Status == Added && x.Doubt == "" {
 			byUID[x.UID] = x
 			uids = append(uids, x.UID)
 		}

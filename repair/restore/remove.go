@@ -27,12 +27,7 @@ func (e *Engine) putAside(ctx context.Context, x *Item, why string) error {
 	if err != nil {
 		return err
 	}
-	err = e.again(ctx, e.choose, func() error {
-		if !e.conn.Ways().UIDPlus {
-			return ErrCannotRemove
-		}
-		return nil
-	})
+	err = e.canRemove(ctx)
 	if errors.Is(err, ErrCannotRemove) {
 		x.Doubt = fmt.Sprintf("the server breaks at it (%s), and it stays in the mailbox as UID %d: the server cannot remove single messages; a copy is in %s", why, x.UID, name)
 		return nil
@@ -47,6 +42,16 @@ func (e *Engine) putAside(ctx context.Context, x *Item, why string) error {
 	x.Notes = append(x.Notes, "kept as "+name)
 	e.rep.Warn("the server breaks at a message: it was taken out again and set aside as " + name)
 	return nil
+}
+
+// canRemove is nil where the server can remove single messages, and wraps [ErrCannotRemove] where it cannot.
+func (e *Engine) canRemove(ctx context.Context) error {
+	return e.again(ctx, e.choose, func() error {
+		if !e.conn.Ways().UIDPlus {
+			return ErrCannotRemove
+		}
+		return nil
+	})
 }
 
 // remove takes out messages that this run has added, journaled before and after.
@@ -142,6 +147,8 @@ func (e *Engine) Undo(ctx context.Context, items []*Item) (*Undone, error) {
 		switch {
 		case rec.UID == 0:
 			keep(rec, "the server never told its UID")
+		case rec.Guess:
+			keep(rec, "the server fails at it, whatever it is asked, so that nobody can say whether this run has added it")
 		case x == nil:
 			keep(rec, "its source is gone: it may be the only copy")
 		default:
@@ -153,8 +160,10 @@ func (e *Engine) Undo(ctx context.Context, items []*Item) (*Undone, error) {
 			uids = append(uids, rec.UID)
 		}
 	}
-	if len(uids) > 0 && !e.conn.Ways().UIDPlus {
-		return u, ErrCannotRemove
+	if len(uids) > 0 {
+		if err := e.canRemove(ctx); err != nil {
+			return u, err
+		}
 	}
 	e.rep.Stage("taking messages out of " + remote.Safe(e.o.Mailbox))
 	e.rep.Total(len(uids), 0)

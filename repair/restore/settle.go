@@ -2,6 +2,8 @@ package restore
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"dovemend/remote/imap"
@@ -31,14 +33,10 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 	}
 	var near []uint32
 	size := map[uint32]int64{}
-	err := e.again(ctx, e.choose, func() error {
-		near = nil
-		return e.conn.Outlines(ctx, e.was.UIDNext, func(o imap.Outline) error {
-			if !claimed[o.UID] && (o.Size < 0 || sizes[o.Size]) {
-				near, size[o.UID] = append(near, o.UID), o.Size
-			}
-			return nil
-		})
+	dark, err := e.outlines(ctx, e.choose, e.was.UIDNext, func(o imap.Outline) {
+		if !claimed[o.UID] && (o.Size < 0 || sizes[o.Size]) {
+			near, size[o.UID] = append(near, o.UID), o.Size
+		}
 	})
 	if err != nil {
 		return err
@@ -63,6 +61,14 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 			}
 		}
 	}
+	// Of one that nothing can be said of but that it has come, no more than a guess is possible, and only where there is one of each.
+	dark = slices.DeleteFunc(dark, func(uid uint32) bool { return claimed[uid] })
+	if last := unsettled(sums); len(last) == 1 && len(dark) == 1 {
+		found = append(found, record{Kind: kindDone, ID: last[0].ID, UID: dark[0], UIDValidity: e.box.UIDValidity, Guess: true})
+		clear(sums)
+	} else if len(dark) > 0 {
+		e.rep.Warn(fmt.Sprintf("the server can tell nothing of %d messages that have come to the mailbox (UID %d and so on): whether this run has sent them, nobody can say", len(dark), dark[0]))
+	}
 	for _, same := range sums {
 		for _, rec := range same {
 			if e.was.Known[rec.ID].Kind == kindDone { // the server has said that it has it
@@ -75,6 +81,14 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 		e.was.take(rec)
 	}
 	return e.sync(found...)
+}
+
+// unsettled are the records that no message was found for.
+func unsettled(sums map[string][]record) (list []record) {
+	for _, same := range sums {
+		list = append(list, same...)
+	}
+	return list
 }
 
 // quiet waits until the mailbox has stopped growing: a server goes on with what it has received when its client is gone.

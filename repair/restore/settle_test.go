@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -159,4 +160,78 @@ func changing(n int, text func(i int) string) func(yield func(*salvage.Message, 
 			}
 		}
 	}
+}
+
+// TestMessageThatCannotBeLookedAtBlocksNothing: going on and undoing pass by a message that the server fails at whatever it is asked.
+func TestMessageThatCannotBeLookedAtBlocksNothing(t *testing.T) {
+	for _, how := range []string{"NO [SERVERBUG] Internal error", "BYE", "CUT"} {
+		for _, undo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s undo=%v", how, undo), func(t *testing.T) {
+				texts := plain(12)
+				s := &server{caps: "LITERAL+ UIDPLUS", dark: func(l letter) string {
+					if l.text == "dark" {
+						return how
+					}
+					return ""
+				}}
+				x := newTrial(t, s.dial, Options{})
+				x.cut = func(n int) error { // the third batch is sent, and none of its answers is on the disk
+					if n == 20 {
+						return errCut
+					}
+					return nil
+				}
+				if _, _, err := x.apply(deadline(t), texts...); !errors.Is(err, errCut) {
+					t.Fatal(err)
+				}
+				x.cut = nil
+				s.mu.Lock()
+				s.next++
+				s.letters = append(s.letters, letter{uid: s.next, text: "dark"})
+				s.mu.Unlock()
+				if !undo {
+					items, _, err := x.apply(deadline(t), texts...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					expect(t, items, map[Status]int{Added: 12})
+					exactly(t, s.texts(), append([]string{"dark"}, texts...)...)
+				}
+				u, err := x.undo(texts...)
+				if err != nil || len(u.Kept) != 0 {
+					t.Fatalf("%+v, %v", u, err)
+				}
+				exactly(t, s.texts(), "dark")
+			})
+		}
+	}
+}
+
+// TestDarkMessageThatIsOursIsNotSentAgain: what was on its way alone and what came and cannot be looked at are taken for one, which
+// is told and never removed: nobody has seen that it is.
+func TestDarkMessageThatIsOursIsNotSentAgain(t *testing.T) {
+	texts := plain(3)
+	s := &server{caps: "LITERAL+ UIDPLUS", hangUp: func(n int) bool { return n == 1 }, dark: func(l letter) string {
+		if l.text == texts[0] {
+			return "BYE"
+		}
+		return ""
+	}}
+	x := newTrial(t, s.dial, Options{})
+	for range 2 {
+		items, _, err := x.apply(deadline(t), texts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, items, map[Status]int{Added: 3})
+		if items[0].Doubt == "" {
+			t.Error("it is not told")
+		}
+		exactly(t, s.texts(), texts...)
+	}
+	u, err := x.undo(texts...)
+	if err != nil || u.Removed != 2 || len(u.Kept) != 1 {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	exactly(t, s.texts(), texts[0])
 }
