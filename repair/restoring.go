@@ -222,6 +222,7 @@ func (r *Run) putBack(ctx context.Context, o RestoreOptions, do bool) (*Restored
 	defer look.Close()
 	out.How = look.How
 	e := restore.New(look.Dial, r.dir.Root(), rundir.JournalFile, restore.Options{Mailbox: o.Mailbox, All: o.All, Full: o.Full}, r.s.rep, r.log)
+	e.Quiet = r.stiller(look)
 	defer e.Close(context.WithoutCancel(ctx))
 	defer func() { out.Counts, out.Dropped = restore.Counts(out.Items), e.Dropped() }()
 	if !do {
@@ -311,6 +312,7 @@ func (r *Run) TakeOut(ctx context.Context) (*restore.Undone, error) {
 	}
 	defer look.Close()
 	e := restore.New(look.Dial, r.dir.Root(), rundir.JournalFile, restore.Options{Mailbox: o.Mailbox, All: o.All}, r.s.rep, r.log)
+	e.Quiet = r.stiller(look)
 	defer e.Close(context.WithoutCancel(ctx))
 	u, err := e.Undo(ctx, out.Items)
 	if err != nil {

@@ -65,6 +65,13 @@ func (e *Engine) Apply(ctx context.Context, items []*Item) error {
 		}
 		todo = slices.DeleteFunc(todo, func(x *Item) bool { return x.Status != Pending })
 	}
+	come, _, err := e.late(ctx, items)
+	if err != nil {
+		return err
+	}
+	if err := e.lookAt(ctx, come); err != nil {
+		return err
+	}
 	return e.sync(record{Kind: kindEnd})
 }
 

@@ -46,7 +46,9 @@ const (
 	batchGrowth    = 4
 	lookedAtOnce   = 200 // messages in one FETCH
 	quietFor       = 250 * time.Millisecond
-	quietLooks     = 40
+	sureLooks      = 2                      // that show nothing new, where no process of the server is left at work
+	unsureLooks    = 8                      // where one may be, waiting for a lock on the mailbox
+	quietLooks     = 40                     // more than that, others are filling the mailbox
 	firstPause     = 500 * time.Millisecond // before the second connection in a row that brings nothing forward; doubles up to 8 s
 	asideDir       = "set-aside"
 	maxAsideInName = 40
@@ -54,6 +56,10 @@ const (
 
 // Engine restores into one mailbox. It is made for one use.
 type Engine struct {
+	// Quiet ends processes of the server that may still be at a command whose connection is lost, and tells whether none is left. It
+	// is called while there is no connection of the engine's. nil where none can be ended.
+	Quiet func(ctx context.Context) (sure bool, err error)
+
 	o    Options
 	dial probe.Dialer
 	root *os.Root // the run's folder
@@ -75,13 +81,14 @@ type Engine struct {
 	drops    map[string]int // flags and keywords that the mailbox does not keep, by how many messages had them
 	undoing  bool
 	pause    time.Duration // after hang-ups; 0: as it should be; below 0: none, for tests
+	unsure   int           // see unsureLooks
 	quietFor time.Duration // between two looks whether a mailbox still grows
 	cut      func(n int) error
 }
 
 // New makes an engine. The journal of that name in the run's folder is begun, or gone on with.
 func New(dial probe.Dialer, root *os.Root, file string, o Options, rep Reporter, log *slog.Logger) *Engine {
-	return &Engine{o: o, dial: dial, root: root, name: file, rep: rep, log: log, drops: map[string]int{}, quietFor: quietFor}
+	return &Engine{o: o, dial: dial, root: root, name: file, rep: rep, log: log, drops: map[string]int{}, quietFor: quietFor, unsure: unsureLooks}
 }
 
 // Close ends the connection.

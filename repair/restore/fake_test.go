@@ -27,15 +27,17 @@ type letter struct {
 
 // server is a small IMAP server with one mailbox, which can do without extensions, refuse, and break where a test says so.
 type server struct {
-	caps     string
-	refuse   func(l letter) string // "NO [LIMIT] …"; "" takes it
-	poison   func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
-	hangUp   func(count int) bool  // before the answer to the APPEND that made it so many messages in all
-	kept     string                // PERMANENTFLAGS
-	dark     func(l letter) string // as poison, but for whatever is asked besides the flags
-	alter    func(string) string   // what becomes of a text; nil: it stays
-	guids    map[uint32]string     // X-GUID, if the server knows it
-	validity uint32                // UIDVALIDITY; 0 is 7
+	caps      string
+	refuse    func(l letter) string // "NO [LIMIT] …"; "" takes it
+	poison    func(l letter) string // what FETCH of envelope and structure gives: "" all right, "BYE", "NO …", "" + hang-up as "CUT"
+	hangUp    func(count int) bool  // before the answer to the APPEND that made it so many messages in all
+	kept      string                // PERMANENTFLAGS
+	dark      func(l letter) string // as poison, but for whatever is asked besides the flags
+	alter     func(string) string   // what becomes of a text; nil: it stays
+	guids     map[uint32]string     // X-GUID, if the server knows it
+	late      bool                  // what it hung up at is in the mailbox only after another message was added
+	lateAfter int                   // and so many in all
+	validity  uint32                // UIDVALIDITY; 0 is 7
 
 	mu       sync.Mutex
 	letters  []letter
@@ -45,6 +47,31 @@ type server struct {
 	missing  bool // there is no mailbox yet
 	fetched  int  // texts that were sent
 	expunged []uint32
+	held     []letter // what comes late
+	alive    int      // connections
+}
+
+// commit adds what is late.
+func (s *server) commit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commitHeld()
+}
+
+func (s *server) commitHeld() {
+	for _, l := range s.held {
+		s.next++
+		l.uid = s.next
+		s.letters = append(s.letters, l)
+	}
+	s.held = nil
+}
+
+// open is how many connections there are.
+func (s *server) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alive
 }
 
 var (
@@ -56,6 +83,7 @@ func (s *server) dial(ctx context.Context) (*probe.Conn, error) {
 	ours, theirs := net.Pipe()
 	s.mu.Lock()
 	s.conns++
+	s.alive++
 	s.mu.Unlock()
 	go s.serve(theirs)
 	c, err := imap.Preauth(ctx, ours, 10*time.Second)
@@ -90,7 +118,12 @@ func (s *server) read(conn net.Conn, r *bufio.Reader) (command []string, texts [
 }
 
 func (s *server) serve(conn net.Conn) {
-	defer conn.Close()
+	defer func() {
+		conn.Close()
+		s.mu.Lock()
+		s.alive--
+		s.mu.Unlock()
+	}()
 	fmt.Fprintf(conn, "* PREAUTH [CAPABILITY %s] ready\r\n", strings.TrimSpace("IMAP4rev1 "+s.caps))
 	r := bufio.NewReader(conn)
 	out := bufio.NewWriter(conn)
@@ -194,7 +227,15 @@ func (s *server) append(command, texts []string, out *bufio.Writer) (string, boo
 		s.letters = append(s.letters, l)
 		s.appends++
 	}
+	if len(s.held) > 0 && s.appends > s.lateAfter {
+		s.commitHeld()
+	}
 	if s.hangUp != nil && s.hangUp(s.appends) {
+		if s.late {
+			keep := len(s.letters) - len(all)
+			s.held = append(s.held, s.letters[keep:]...)
+			s.letters = s.letters[:keep]
+		}
 		fmt.Fprint(out, "* BYE Internal error occurred\r\n")
 		return "", false
 	}

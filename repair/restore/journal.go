@@ -35,6 +35,8 @@ const (
 	kindRemove  = "remove"  // it is about to be taken out again
 	kindRemoved = "removed" // it is out
 	kindLooked  = "looked"  // what was added so far was looked at
+	kindExtra   = "extra"   // a second copy that came late is about to be taken out
+	kindCleared = "cleared" // it is out
 	kindEnd     = "end"     // all messages have their fate
 )
 
@@ -46,11 +48,12 @@ type state struct {
 	Known       map[string]record // by ID: the last line about each message
 	Sent        map[string]record // by ID: its intent
 	Fresh       map[string]bool   // by ID: added, and not yet looked at
+	Voided      map[string]bool   // by ID: was called lost at some time, and may have come late
 	Ended       bool
 }
 
 func newState() state {
-	return state{Known: map[string]record{}, Sent: map[string]record{}, Fresh: map[string]bool{}}
+	return state{Known: map[string]record{}, Sent: map[string]record{}, Fresh: map[string]bool{}, Voided: map[string]bool{}}
 }
 
 // read takes in a line of the journal.
@@ -80,6 +83,10 @@ func (s *state) take(rec record) {
 	case kindIntent:
 		s.Sent[rec.ID] = rec
 		s.Known[rec.ID] = rec
+	case kindVoid:
+		s.Voided[rec.ID] = true
+		s.Known[rec.ID] = rec
+	case kindExtra, kindCleared: // what became of the message itself stays
 	case kindLooked:
 		clear(s.Fresh)
 	case kindDone:
@@ -98,6 +105,17 @@ func (s *state) open() (list []record) {
 		}
 	}
 	return list
+}
+
+// claimed are the UIDs that are known to be messages of the run.
+func (s *state) claimed() map[uint32]bool {
+	all := map[uint32]bool{}
+	for _, rec := range s.Known {
+		if rec.UID != 0 {
+			all[rec.UID] = true
+		}
+	}
+	return all
 }
 
 // nameless are the messages that the server has confirmed without telling their UIDs, and that were not found since.

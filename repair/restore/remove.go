@@ -133,6 +133,10 @@ func (e *Engine) Undo(ctx context.Context, items []*Item) (*Undone, error) {
 		return nil, err
 	}
 	u := &Undone{}
+	var err error
+	if _, u.Removed, err = e.late(ctx, items); err != nil {
+		return u, err
+	}
 	byID := map[string]*Item{}
 	for _, x := range items {
 		byID[x.ID] = x

@@ -68,6 +68,7 @@ type trial struct {
 	o     Options
 	cut   func(int) error
 	quiet time.Duration
+	end   func(context.Context) (bool, error)
 
 	source func(i int) string // what a message is each time it is opened; nil: as given
 }
@@ -103,7 +104,7 @@ func (x *trial) apply(ctx context.Context, texts ...string) ([]*Item, *Engine, e
 	x.t.Helper()
 	items := x.gather(Filter{}, texts...)
 	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
-	e.cut, e.quietFor, e.pause = x.cut, x.quiet, -1
+	e.cut, e.quietFor, e.unsure, e.pause, e.Quiet = x.cut, x.quiet, 3, -1, x.end
 	err := e.Apply(ctx, items)
 	if errors.Is(err, errCut) { // a process that is killed says no goodbye
 		e.conn.Close()

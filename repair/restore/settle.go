@@ -20,12 +20,7 @@ func (e *Engine) settle(ctx context.Context, open []record, wait bool) error {
 			return err
 		}
 	}
-	claimed := map[uint32]bool{}
-	for _, rec := range e.was.Known {
-		if rec.UID != 0 {
-			claimed[rec.UID] = true
-		}
-	}
+	claimed := e.was.claimed()
 	sizes, sums := map[int64]bool{}, map[string][]record{}
 	for _, rec := range open {
 		sizes[rec.Size] = true
@@ -91,8 +86,26 @@ func unsettled(sums map[string][]record) (list []record) {
 	return list
 }
 
-// quiet waits until the mailbox has stopped growing: a server goes on with what it has received when its client is gone.
+// quiet waits until the mailbox has stopped growing: a server goes on with what it has received when its client is gone. Where its
+// processes can be ended, they are: one that waits for a lock is not seen by looking.
 func (e *Engine) quiet(ctx context.Context) error {
+	calm := e.unsure
+	if e.Quiet != nil {
+		if e.conn != nil {
+			e.conn.Logout(ctx)
+			e.conn, e.opened = nil, false
+		}
+		sure, err := e.Quiet(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			e.log.Info("processes that may still be at work were not ended", "error", err)
+		}
+		if sure && err == nil {
+			calm = sureLooks
+		}
+	}
 	last, same := uint32(0), 0
 	for range quietLooks {
 		e.opened = false
@@ -102,7 +115,7 @@ func (e *Engine) quiet(ctx context.Context) error {
 		if same++; e.box.UIDNext != last {
 			last, same = e.box.UIDNext, 0
 		}
-		if same == 2 {
+		if same >= calm {
 			return nil
 		}
 		select {

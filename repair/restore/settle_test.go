@@ -1,12 +1,14 @@
 package restore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"dovemend/repair/salvage"
 )
@@ -15,7 +17,7 @@ import (
 func (x *trial) undo(texts ...string) (*Undone, error) {
 	x.t.Helper()
 	e := New(x.dial, x.dir, "journal.jsonl", x.o, silent{}, slog.New(slog.DiscardHandler))
-	e.cut, e.quietFor, e.pause = x.cut, x.quiet, -1
+	e.cut, e.quietFor, e.unsure, e.pause, e.Quiet = x.cut, x.quiet, 3, -1, x.end
 	u, err := e.Undo(deadline(x.t), x.gather(Filter{}, texts...))
 	if errors.Is(err, errCut) {
 		e.conn.Close()
@@ -234,4 +236,73 @@ func TestDarkMessageThatIsOursIsNotSentAgain(t *testing.T) {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	exactly(t, s.texts(), texts[0])
+}
+
+// TestLateMessagesAreNotLeftTwice: a server that commits what it had received only after it was looked for has the message twice for
+// a while; the second one is taken out again where the server can, and told where it cannot.
+func TestLateMessagesAreNotLeftTwice(t *testing.T) {
+	for _, caps := range []string{"LITERAL+ UIDPLUS", "LITERAL+"} {
+		for _, undo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s undo=%v", caps, undo), func(t *testing.T) {
+				texts := plain(12)
+				s := &server{caps: caps, hangUp: func(n int) bool { return n == 3 }, late: true}
+				s.letters, s.next = []letter{{uid: 1, text: texts[2]}}, 1 // what was there before is not ours
+				x := newTrial(t, s.dial, Options{All: true})
+				if undo { // it comes after the restore has ended
+					s.lateAfter = 100
+				}
+				items, _, err := x.apply(deadline(t), texts...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				expect(t, items, map[Status]int{Added: 12})
+				s.commit()
+				want := append([]string{texts[2]}, texts...)
+				switch {
+				case undo && caps != "LITERAL+":
+					exactly(t, s.texts(), append(want, texts[2])...)
+				case caps == "LITERAL+":
+					exactly(t, s.texts(), append(want, texts[2])...)
+					if !undo && items[2].Doubt == "" {
+						t.Error("that it is there twice is not told")
+					}
+					return
+				default:
+					exactly(t, s.texts(), want...)
+				}
+				if u, err := x.undo(texts...); err != nil || len(u.Kept) > 0 || u.Removed < 12 {
+					t.Fatalf("%+v, %v", u, err)
+				}
+				exactly(t, s.texts(), texts[2])
+			})
+		}
+	}
+}
+
+// TestProcessesAreEndedBeforeAnythingIsCalledLost: where they can be, nothing comes late, and nothing is sent twice.
+func TestProcessesAreEndedBeforeAnythingIsCalledLost(t *testing.T) {
+	texts := plain(12)
+	s := &server{caps: "LITERAL+", hangUp: func(n int) bool { return n == 3 }, late: true, lateAfter: 100}
+	x := newTrial(t, s.dial, Options{All: true})
+	ended := 0
+	x.end = func(ctx context.Context) (bool, error) {
+		for s.open() > 0 { // else it would wait for ever, or end one of ours
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
+			time.Sleep(time.Millisecond)
+		}
+		ended++
+		s.commit()
+		return true, nil
+	}
+	items, _, err := x.apply(deadline(t), texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, items, map[Status]int{Added: 12})
+	exactly(t, s.texts(), texts...)
+	if ended != 1 {
+		t.Errorf("processes were ended %d times", ended)
+	}
 }
