@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -164,7 +165,8 @@ func TestRestoreKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.env = append(c.env, "DOVEMEND_HOST=", "DOVEMEND_ACCOUNT=", "DOVEMEND_IMAP_PASSWORD="+c.h.Password())
+	byHost := c.env
+	noHost := append(slices.Clone(c.env), "DOVEMEND_HOST=", "DOVEMEND_ACCOUNT=", "DOVEMEND_IMAP_PASSWORD="+c.h.Password())
 	for i, how := range []string{"again", "resume", "undo", "ctrl-C"} {
 		sizes := []int64{[]int64{300, 9_000, 60_000, 20_000}[i]}
 		if os.Getenv("DOVEMEND_TEST_FULL") != "" {
@@ -172,7 +174,12 @@ func TestRestoreKilled(t *testing.T) {
 		}
 		for _, size := range sizes {
 			target := fmt.Sprintf("Killed%d-%d", i, size)
-			args := c.overTLS("restore", "--from", dir, "--mailbox", target, "--apply", "--all")
+			args := []string{"restore", "--from", dir, "--mailbox", target, "--apply", "--all"}
+			var over []string
+			if c.env = byHost; how != "resume" { // the account's folder is there by then
+				c.env, over = noHost, c.overTLS()
+			}
+			args = append(args, over...)
 			old := c.runIDs()
 			cmd := c.command(append(args, "--json")...)
 			if err := cmd.Start(); err != nil {
@@ -201,7 +208,8 @@ func TestRestoreKilled(t *testing.T) {
 			if err := json.Unmarshal(b, &meta); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%s at %d: killed at stage %s", how, size, meta.Stage)
+			open := openRecords(t, filepath.Join(c.state, "runs", id, "journal.jsonl"))
+			t.Logf("%s at %d: killed at stage %s with %d messages on their way", how, size, meta.Stage, open)
 			if meta.Stage == "verified" && how != "undo" { // it had just ended
 				continue
 			}
@@ -212,8 +220,12 @@ func TestRestoreKilled(t *testing.T) {
 					t.Errorf("again at %d: %v", size, got)
 				}
 			case "resume", "ctrl-C":
-				if got := counts(t, c.run(0, append([]string{"resume", "--run", id}, c.overTLS()...)...)); got["added"] != texts {
+				if got := counts(t, c.run(0, append([]string{"resume", "--run", id}, over...)...)); got["added"] != texts {
 					t.Errorf("resumed at %d: %v", size, got)
+				}
+				// What may still be at work on the host is ended before anything is looked for.
+				if ended := c.logged(id, "imap processes ended before messages are looked for"); how == "resume" && ended != (open > 0) {
+					t.Errorf("resumed at %d: with %d messages on their way, processes were ended: %v", size, open, ended)
 				}
 			case "undo":
 				c.run(0, append([]string{"undo", "--run", id}, c.overTLS()...)...)
@@ -229,6 +241,31 @@ func TestRestoreKilled(t *testing.T) {
 			}
 		}
 	}
+}
+
+// openRecords counts the messages that a journal leaves open.
+func openRecords(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]bool{}
+	for _, m := range regexp.MustCompile(`"kind":"([a-z]+)"[^\n]*?"id":"([^"]+)"`).FindAllStringSubmatch(string(b), -1) {
+		open[m[2]] = m[1] == "intent"
+	}
+	maps.DeleteFunc(open, func(_ string, is bool) bool { return !is })
+	return len(open)
+}
+
+// logged says whether a run's log has a text.
+func (c *realCase) logged(id, text string) bool {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.state, "runs", id, "log.txt"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return strings.Contains(string(b), text)
 }
 
 // TestRestoreWithinAQuota: a message over the limit is refused by itself, and a full mailbox stops the rest, which goes on when there is room.
