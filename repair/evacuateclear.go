@@ -18,14 +18,14 @@ import (
 // clearEmptied clears the emptied mailbox in a run of its own, a part of this one: copied, planned, guarded and journalled as
 // every clearing, and taken back with this run. What is in the mailbox must be among the messages that stay; these are written
 // to this computer first.
-func (r *Run) clearEmptied(ctx context.Context, left []evacuate.Left, id string, begun func(run string) error) error {
+func (r *Run) clearEmptied(ctx context.Context, stay evacuate.Staying, id string, begun func(run string) error) error {
 	if id != "" {
 		if done, err := r.partDone(id); done || err != nil {
 			return err
 		}
 	}
 	for try := 1; ; try++ {
-		err := r.clearPart(ctx, left, begun)
+		err := r.clearPart(ctx, stay, begun)
 		if !errors.Is(err, apply.ErrChanged) || try >= clearings || ctx.Err() != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (r *Run) clearEmptied(ctx context.Context, left []evacuate.Left, id string,
 const clearings = 6
 
 // clearPart is one run that clears.
-func (r *Run) clearPart(ctx context.Context, left []evacuate.Left, begun func(run string) error) error {
+func (r *Run) clearPart(ctx context.Context, stay evacuate.Staying, begun func(run string) error) error {
 	m := r.s.meta(rundir.KindRepair, r.account, r.boxes)
 	m.Remedy, m.PartOf = string(plan.Clear), r.ID()
 	s := *r.s
@@ -47,10 +47,10 @@ func (r *Run) clearPart(ctx context.Context, left []evacuate.Left, begun func(ru
 		return err
 	}
 	c.guard = func() error {
-		if err := onlyLeft(c, left); err != nil {
+		if err := onlyLeft(c, stay); err != nil {
 			return err
 		}
-		return r.saveBehind(ctx, c, left)
+		return r.saveBehind(ctx, c, stay)
 	}
 	err = c.clearNow(ctx, func() error { return begun(c.ID()) })
 	exit := 0
@@ -103,13 +103,14 @@ func (r *Run) openPart(id string) (*Run, error) {
 	return c, nil
 }
 
-// onlyLeft makes sure that nothing is in the mailbox but the messages that stay.
-func onlyLeft(c *Run, left []evacuate.Left) error {
+// onlyLeft makes sure that nothing is in the mailbox but the messages that stay. Where Dovecot has made the mailbox anew since these
+// were found, their UIDs name other messages, and none of them counts.
+func onlyLeft(c *Run, stay evacuate.Staying) error {
 	s := c.acct.Boxes[0]
 	n := 0
 	for i := range s.Messages {
 		m := &s.Messages[i]
-		if s.Belongs(m) && !slices.ContainsFunc(left, func(l evacuate.Left) bool { return l.UID == uint32(m.UID) && m.UID != 0 }) {
+		if s.Belongs(m) && stay.At(s.UIDValidity, uint32(m.UID)) < 0 {
 			n++
 		}
 	}
@@ -120,14 +121,13 @@ func onlyLeft(c *Run, left []evacuate.Left) error {
 }
 
 // saveBehind writes the messages that stay to this run's folder, as far as they can be read in the part's copy.
-func (r *Run) saveBehind(ctx context.Context, c *Run, left []evacuate.Left) error {
+func (r *Run) saveBehind(ctx context.Context, c *Run, stay evacuate.Staying) error {
 	s := c.acct.Boxes[0]
 	box := rebuild.Box{Mailbox: s.Mailbox}
 	for i := range s.Messages {
 		m := &s.Messages[i]
-		k := slices.IndexFunc(left, func(l evacuate.Left) bool { return l.UID == uint32(m.UID) })
-		if k >= 0 && m.UID != 0 {
-			box.LeftOut = append(box.LeftOut, rebuild.LeftOut{Message: *m, Why: left[k].Why})
+		if k := stay.At(s.UIDValidity, uint32(m.UID)); k >= 0 {
+			box.LeftOut = append(box.LeftOut, rebuild.LeftOut{Message: *m, Why: stay.Left[k].Why})
 		}
 	}
 	if len(box.LeftOut) == 0 {

@@ -15,7 +15,7 @@ func TestClearingThatIsDisturbedGoesOn(t *testing.T) {
 	want := x.without(x.s.everywhere())
 	e := x.engine(x.dir+"/run", nil)
 	turn, times := x.c.clear, 0
-	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+	e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
 		if times++; times == 1 {
 			if err := begun("disturbed"); err != nil {
 				return err
@@ -25,7 +25,7 @@ func TestClearingThatIsDisturbedGoesOn(t *testing.T) {
 			x.s.deliver("INBOX", "new")
 			return ErrNewMail
 		}
-		return turn(ctx, left, "", begun)
+		return turn(ctx, stay, "", begun)
 	}
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
 	e := x.engine(x.dir+"/run", nil)
 	before := slices.Clone(x.s.boxes["INBOX"].mails)
 	turn, times := x.c.clear, 0
-	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+	e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
 		if times++; times == 1 {
 			if err := begun("disturbed"); err != nil {
 				return err
@@ -57,7 +57,7 @@ func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
 			b.mails[5] = &mail{6, "new", nil, before[0].date} // it has a used UID
 			return ErrNewMail
 		}
-		return turn(ctx, left, "", begun)
+		return turn(ctx, stay, "", begun)
 	}
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -78,8 +78,8 @@ func TestMailboxThatIsWrittenBackIsClearedAgain(t *testing.T) {
 		run := func() error {
 			e := x.engine(x.dir+"/run", nil)
 			defer e.Close()
-			e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
-				if err := turn(ctx, left, run, begun); err != nil {
+			e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
+				if err := turn(ctx, stay, run, begun); err != nil {
 					return err
 				}
 				if times++; times > 1 {
@@ -142,17 +142,43 @@ func TestNewMailMeanwhileIsMovedAndNotCleared(t *testing.T) {
 	}
 	late := x.c.clear
 	e := x.engine(x.dir+"/run", nil)
-	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+	e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
 		if n == 3 {
 			n++
 			x.s.deliver("INBOX", "at the last moment")
 		}
-		return late(ctx, left, run, begun)
+		return late(ctx, stay, run, begun)
 	}
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := x.in(day); len(got) != 8 || !slices.Contains(got, "at the last moment") || !slices.Contains(got, "new 2") {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestNewMailUnderUIDsOfMessagesThatStay: the clearing is killed when the index files are gone; new mail comes, and Dovecot makes the
+// mailbox anew and gives it the UIDs of the messages that stay. It is no message that stays: it is moved, not cleared.
+func TestNewMailUnderUIDsOfMessagesThatStay(t *testing.T) {
+	x := newTrial(t, 6, 1, 2)
+	want := append(x.without(x.s.everywhere()), "new 1 []", "new 2 []")
+	slices.Sort(want)
+	e := x.engine(x.dir+"/run", nil)
+	e.Clear = func(_ context.Context, _ Staying, _ string, begun func(string) error) error {
+		if err := begun("killed"); err != nil {
+			return err
+		}
+		x.s.create("INBOX")
+		x.s.deliver("INBOX", "new 1")
+		x.s.deliver("INBOX", "new 2")
+		return errKilled
+	}
+	if err := errors.Join(e.Run(t.Context()), e.Close()); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	x.must(x.run(0))
+	x.want("resumed", x.s.everywhere(), want)
+	if len(x.in("INBOX")) > 0 {
+		t.Errorf("%v", x.in("INBOX"))
 	}
 }

@@ -66,7 +66,7 @@ type Options struct {
 	// Clear salvages the messages that stay, and clears the mailbox by its files. begun is told the name of the run it does that
 	// in before it changes anything, and gets that name again after a resume; [ErrNewMail] means that other messages than
 	// those that may go are in the mailbox.
-	Clear func(ctx context.Context, left []Left, run string, begun func(run string) error) error
+	Clear func(ctx context.Context, stay Staying, run string, begun func(run string) error) error
 }
 
 // ErrNewMail: there are messages in the mailbox that have not been moved yet.

@@ -180,9 +180,9 @@ func TestMessageThatBreaksTheMailboxStaysInTheBackup(t *testing.T) {
 	want := x.s.everywhere()
 	turn := x.c.clear
 	e := x.engine(x.dir+"/run", nil)
-	e.Clear = func(ctx context.Context, left []Left, run string, begun func(string) error) error {
+	e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
 		x.s.poison["message 04"], x.s.poison["message 11"] = true, true
-		return turn(ctx, left, run, begun)
+		return turn(ctx, stay, run, begun)
 	}
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)

@@ -330,11 +330,11 @@ type clearing struct {
 	runs map[string]bool // done
 }
 
-func (c *clearing) clear(_ context.Context, left []Left, run string, begun func(string) error) error {
+func (c *clearing) clear(_ context.Context, stay Staying, run string, begun func(string) error) error {
 	b := c.s.boxes[c.name]
 	if run == "" || !c.runs[run] {
 		for _, m := range b.mails {
-			if !has(left, m.uid) {
+			if stay.At(b.validity, m.uid) < 0 {
 				return ErrNewMail
 			}
 		}

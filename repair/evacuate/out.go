@@ -220,7 +220,7 @@ func (e *Engine) empty(ctx context.Context) error {
 		if again {
 			run = ""
 		}
-		err := e.Clear(ctx, e.State.Left, run, func(run string) error {
+		err := e.Clear(ctx, e.State.Staying(), run, func(run string) error {
 			if run == e.State.clearRun() {
 				return nil
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"dovemend/repair/journal"
 )
@@ -30,6 +31,21 @@ const (
 type Left struct {
 	UID uint32 `json:"uid"`
 	Why string `json:"why"` // safe to print
+}
+
+// Staying are the messages that stay in the mailbox.
+type Staying struct {
+	Validity uint32 // the UIDVALIDITY under which they have these UIDs
+	Left     []Left
+}
+
+// At is the place in Left of a message of the mailbox, or -1 where it is none that stays. validity is what its UID belongs to,
+// 0 where the mailbox's files no longer tell it.
+func (s Staying) At(validity, uid uint32) int {
+	if uid == 0 || validity != 0 && validity != s.Validity {
+		return -1
+	}
+	return slices.IndexFunc(s.Left, func(l Left) bool { return l.UID == uid })
 }
 
 // The kinds of line in the journal.
@@ -96,6 +112,7 @@ type State struct {
 	Total      int    // messages when it began
 	Next       uint32 // messages below it have been looked at
 	Left       []Left // by their UIDs in the mailbox before it is cleared
+	LeftID     uint32 // the UIDVALIDITY of the mailbox to which the UIDs of Left belong
 	Earlier    []Left // by UIDs it had before its clearing was disturbed
 	Bad        []Left // by their UIDs in the backup mailbox: they broke the mailbox when they were moved back
 	Backup     string // "" before it is about to be made
@@ -119,6 +136,9 @@ type State struct {
 func NewState() *State {
 	return &State{source: map[uint32]*Message{}, backup: map[uint32]*Message{}, out: map[uint32]uint32{}}
 }
+
+// Staying are the messages that stay.
+func (s *State) Staying() Staying { return Staying{Validity: s.LeftID, Left: s.Left} }
 
 // Changed reports whether anything in the account may have been changed.
 func (s *State) Changed() bool { return s.Backup != "" }
@@ -180,6 +200,7 @@ func (s *State) take(l line) error {
 	switch l.Kind {
 	case kindBegin:
 		s.Begun, s.Source, s.Validity, s.Next, s.Total = true, l.Source, l.Validity, l.Next, l.Total
+		s.LeftID = l.Validity
 		s.Left = append(s.Left, l.Left...)
 	case kindLook:
 		s.Next = l.Next
@@ -213,7 +234,7 @@ func (s *State) take(l line) error {
 		s.ClearRuns = append(s.ClearRuns, l.Run)
 	case kindAnew:
 		s.Earlier = append(s.Earlier, s.Left...)
-		s.Validity, s.Next, s.Left, s.Empty = l.Validity, 0, nil, false
+		s.Validity, s.LeftID, s.Next, s.Left, s.Empty = l.Validity, l.Validity, 0, nil, false
 		clear(s.source)
 		clear(s.out)
 		s.lost(false)
