@@ -73,8 +73,10 @@ func (e *Engine) reread(ctx context.Context, size *int) error {
 	if len(found) > 0 {
 		*size = 1
 		var bad []uint32
+		var breaking []*Message
 		for _, l := range found {
 			bad = append(bad, l.UID)
+			breaking = append(breaking, s.source[l.UID])
 		}
 		refused, err := e.move(ctx, false, bad, 1)
 		if err != nil {
@@ -83,20 +85,18 @@ func (e *Engine) reread(ctx context.Context, size *int) error {
 		for _, l := range refused {
 			e.Report.Warn(fmt.Sprintf("UID %d of %s breaks Dovecot and cannot be moved out again: %s", l.UID, remote.Safe(e.Mailbox), l.Why))
 		}
-		if err := e.putOff(e.after(found)); err != nil {
+		if err := e.putOff(inBackup(found, breaking)); err != nil {
 			return err
 		}
 	}
 	return e.note(line{Kind: kindLook, Next: next})
 }
 
-// after gives messages by the UIDs they have now.
-func (e *Engine) after(found []Left) (list []Left) {
-	for _, l := range found {
-		for _, m := range e.State.Messages {
-			if m.InBackup && !m.Missing && m.was == l.UID {
-				list = append(list, Left{UID: m.UID, Why: l.Why})
-			}
+// inBackup gives messages, as they were found in the mailbox, by the UIDs that they have in the backup mailbox now.
+func inBackup(found []Left, were []*Message) (list []Left) {
+	for i, l := range found {
+		if m := were[i]; m != nil && m.InBackup && !m.Missing {
+			list = append(list, Left{UID: m.UID, Why: l.Why})
 		}
 	}
 	return list

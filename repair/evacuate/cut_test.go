@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -266,5 +267,69 @@ func TestEditedJournalIsRefused(t *testing.T) {
 	defer root.Close()
 	if _, err := ReadState(root, nil); err == nil {
 		t.Error("it was read")
+	}
+}
+
+// TestUndoKilledAtEveryCommand kills the undo of a whole evacuation, and of one that was killed just after its clearing, at each command, and
+// undoes it again: every message is in INBOX, once.
+func TestUndoKilledAtEveryCommand(t *testing.T) {
+	each(t, func(t *testing.T, fresh func(*testing.T) *trial) {
+		for _, cleared := range []bool{false, true} {
+			evacuated := func() (*trial, []string) {
+				y := fresh(t)
+				before := append(y.s.all(), "INBOX came since []")
+				slices.Sort(before)
+				if cleared { // and Dovecot has not answered for the new mailbox yet
+					y.runCleared()
+				} else {
+					y.must(y.run(0))
+				}
+				y.s.deliver("INBOX", "came since")
+				y.s.commands = 0
+				return y, before
+			}
+			x, want := evacuated()
+			x.must(x.undo(0))
+			x.want("undo", x.s.all(), want)
+			for n := 1; n <= x.s.commands; n++ {
+				if skip(n, 4) {
+					continue
+				}
+				for _, how := range []fault{ahead, after, half} {
+					y, _ := evacuated()
+					dead := false
+					y.s.fail = func(_ *fake, i int, _ string) fault {
+						switch {
+						case i == n:
+							dead = true
+							return how
+						case i > n && dead:
+							return ahead
+						}
+						return works
+					}
+					_, _ = y.undo(0) // what fails may be the last of it, which is not needed
+					dead = false
+					y.s.fail = nil
+					what := fmt.Sprintf("cleared %v, killed at command %d, fault %d", cleared, n, how)
+					if _, err := y.undo(0); err != nil {
+						t.Fatalf("%s: %v", what, err)
+					}
+					y.want(what, y.s.all(), want)
+				}
+			}
+		}
+	})
+}
+
+// runCleared does the evacuation as far as the clearing, and is killed when that is done.
+func (x *trial) runCleared() {
+	x.Helper()
+	e := x.engine(x.dir+"/run", nil)
+	e.Clear = func(ctx context.Context, stay Staying, run string, begun func(string) error) error {
+		return errors.Join(x.c.clear(ctx, stay, run, begun), errKilled)
+	}
+	if err := errors.Join(e.Run(x.Context()), e.Close()); !errors.Is(err, errKilled) {
+		x.Fatal(err)
 	}
 }

@@ -27,16 +27,17 @@ type box struct {
 
 // fake is a server with mailboxes, which breaks off where it is told to.
 type fake struct {
-	boxes    map[string]*box
-	subs     map[string]bool
-	ways     imap.Ways
-	room     int             // how many messages a mailbox may have, 0 for any number
-	silent   bool            // it gives no COPYUID
-	poison   map[string]bool // by text: reading its text ends the connection
-	unmoved  map[string]bool // by text: the server refuses to move it
-	validity uint32
-	commands int
-	fail     func(s *fake, n int, op string) fault
+	boxes     map[string]*box
+	subs      map[string]bool
+	ways      imap.Ways
+	room      int             // how many messages a mailbox may have, 0 for any number
+	silent    bool            // it gives no COPYUID
+	poison    map[string]bool // by text: reading its text ends the connection
+	unmoved   map[string]bool // by text: the server refuses to move it
+	validity  uint32
+	commands  int
+	selecting func(op, name string) // is told of it; may be nil
+	fail      func(s *fake, n int, op string) fault
 }
 
 // fault is how a command fails.
@@ -156,6 +157,9 @@ func (c *fakeConn) List(context.Context) (l *imap.Listing, err error) {
 
 func (c *fakeConn) selecting(op, name string) (x imap.Examined, err error) {
 	c.open = ""
+	if c.s.selecting != nil {
+		c.s.selecting(op, name)
+	}
 	return x, c.do(op, func() error {
 		b := c.s.boxes[name]
 		if b == nil {

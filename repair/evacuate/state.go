@@ -63,6 +63,8 @@ const (
 	kindAnew   = "anew"      // the clearing was disturbed, and Dovecot has made the mailbox anew: its UIDs name other messages
 	kindFresh  = "fresh"     // it is cleared, and Dovecot answers for the new one
 	kindPutOff = "bad"       // of an evacuation's way back: messages that broke the mailbox, by their UIDs in the backup mailbox
+	kindSeen   = "seen"      // of an undo: the mailbox answers under another UIDVALIDITY than was known
+	kindPutIn  = "restoring" // of an undo: what the clearing took away is about to come back; over IMAP nothing looks at the mailbox until it is
 	kindUncl   = "uncleared" // of an undo: what the clearing took away is back
 	kindDelete = "delete"    // the backup mailbox, empty, is about to be deleted
 	kindGone   = "gone"      // it is
@@ -74,7 +76,7 @@ type line struct {
 	Kind     string  `json:"kind"`
 	Source   string  `json:"source,omitempty"`   // begin: the mailbox as the server calls it
 	Backup   string  `json:"backup,omitempty"`   // create
-	Validity uint32  `json:"validity,omitempty"` // begin, fresh: of the mailbox; made: of the backup mailbox
+	Validity uint32  `json:"validity,omitempty"` // begin, anew, fresh, seen: of the mailbox; made: of the backup mailbox
 	Next     uint32  `json:"next,omitempty"`     // begin, look: UIDNEXT
 	Total    int     `json:"total,omitempty"`    // begin: messages in the mailbox
 	Left     []Left  `json:"left,omitempty"`     // begin, look, left, bad
@@ -100,8 +102,6 @@ type Message struct {
 	InBackup bool // else in the mailbox
 	Missing  bool // in neither
 	Bad      bool // it broke the mailbox when it was moved back
-
-	was uint32 // the UID it had in the other mailbox
 }
 
 // State is what a journal tells.
@@ -123,6 +123,7 @@ type State struct {
 	Empty      bool
 	ClearRuns  []string // the last one is the one that did it
 	Fresh      bool
+	Restoring  bool // of an undo: what the clearing took may be back in part
 	Uncleared  bool // of an undo: what the clearing took is back
 	Deleting   bool
 	BackupGone bool
@@ -208,7 +209,7 @@ func (s *State) take(l line) error {
 	case kindLeft:
 		s.Left = append(s.Left, l.Left...)
 	case kindCreate:
-		s.Backup = l.Backup
+		s.Backup, s.Made = l.Backup, false
 	case kindMade:
 		if s.BackupID != 0 && s.BackupID != l.Validity { // of an undo: the first one is not there any more
 			s.lost(true)
@@ -243,6 +244,13 @@ func (s *State) take(l line) error {
 		clear(s.source)
 		clear(s.out)
 		s.lost(false)
+	case kindSeen:
+		s.Validity, s.Next = l.Validity, 0
+		clear(s.source)
+		clear(s.out)
+		s.lost(false)
+	case kindPutIn:
+		s.Restoring = true
 	case kindPutOff:
 		for _, x := range l.Left {
 			if m := s.backup[x.UID]; m != nil {
@@ -251,7 +259,7 @@ func (s *State) take(l line) error {
 			s.Bad = append(s.Bad, x)
 		}
 	case kindUncl:
-		s.Uncleared, s.Validity = true, 0
+		s.Uncleared, s.Restoring, s.Validity = true, false, 0
 		s.lost(false)
 		clear(s.source)
 		clear(s.out)
@@ -284,7 +292,7 @@ func (s *State) moved() {
 			m = &Message{InBackup: b.Back}
 			s.Messages = append(s.Messages, m)
 		}
-		m.Item, m.was = it, it.UID
+		m.Item = it
 		switch n := b.New[i]; {
 		case n == stayed:
 		case n == missing:

@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +15,7 @@ import (
 type Uncleared struct {
 	Done bool // it was cleared to its end: what is in the mailbox now came since, and is moved out of the way first
 	// Restore brings the files back that the clearing took away. It is nil where it took nothing. Called again after a kill, it
-	// goes on.
+	// goes on. [ErrNewMail] means that there are messages in the mailbox that are neither of them nor were moved out of the way.
 	Restore func(ctx context.Context) error
 }
 
@@ -33,22 +34,13 @@ func (e *Engine) Undo(ctx context.Context, u Uncleared) error {
 	if err := e.settle(ctx, nil); err != nil {
 		return err
 	}
-	if s.Made {
+	if s.Made || s.BackupID != 0 {
 		if err := e.remake(ctx); err != nil {
 			return err
 		}
 	}
 	if u.Restore != nil && !s.Uncleared {
-		if u.Done && s.Made {
-			if err := e.gather(ctx); err != nil {
-				return err
-			}
-		}
-		e.drop()
-		if err := u.Restore(ctx); err != nil {
-			return err
-		}
-		if err := e.note(line{Kind: kindUncl}); err != nil {
+		if err := e.putIn(ctx, u); err != nil {
 			return err
 		}
 	}
@@ -73,8 +65,42 @@ func (e *Engine) Undo(ctx context.Context, u Uncleared) error {
 	return e.note(line{Kind: kindEnd})
 }
 
-// remake makes the backup mailbox again where it is gone: at the end of the way back it is deleted.
+// putIn brings back what the clearing took, once nothing is in the way. A mailbox into which a part of it came back before a kill is not
+// opened, or Dovecot would take it for what it is not: Restore itself sees from the files whether new mail has come.
+func (e *Engine) putIn(ctx context.Context, u Uncleared) error {
+	s := e.State
+	gather := u.Done && !s.Restoring
+	for range rounds {
+		if gather && s.Made {
+			if err := e.gather(ctx); err != nil {
+				return err
+			}
+		}
+		e.drop()
+		if !s.Restoring {
+			if err := e.note(line{Kind: kindPutIn}); err != nil {
+				return err
+			}
+		}
+		err := u.Restore(ctx)
+		if err == nil {
+			return e.note(line{Kind: kindUncl})
+		}
+		if !errors.Is(err, ErrNewMail) || !s.Made {
+			return err
+		}
+		e.Report.Info("new mail has come meanwhile; it is moved out of the way too")
+		gather = true
+	}
+	return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(s.Source))
+}
+
+// remake makes the backup mailbox again where it is gone: at the end of the way back it is deleted. An undo that was killed while it
+// made it goes on.
 func (e *Engine) remake(ctx context.Context) error {
+	if !e.State.Made {
+		return e.make(ctx)
+	}
 	if err := e.connect(ctx); err != nil {
 		return err
 	}
@@ -93,12 +119,19 @@ func (e *Engine) remake(ctx context.Context) error {
 func (e *Engine) gather(ctx context.Context) error {
 	s := e.State
 	for range rounds {
+		if err := e.settle(ctx, nil); err != nil {
+			return err
+		}
 		x, err := e.look(ctx, s.Source, 0)
 		if err != nil {
 			return err
 		}
-		disturbed := x.UIDValidity == s.Validity && !s.Fresh // Dovecot has written back what it had in memory
-		s.Validity = x.UIDValidity
+		if x.UIDValidity != s.Validity {
+			if err := e.note(line{Kind: kindSeen, Validity: x.UIDValidity}); err != nil {
+				return err
+			}
+		}
+		disturbed := x.UIDValidity == s.LeftID && !s.Fresh // Dovecot has written back what it had in memory
 		if err := e.open(ctx, s.Source, s.Validity); err != nil {
 			return err
 		}
@@ -111,7 +144,6 @@ func (e *Engine) gather(ctx context.Context) error {
 			if again, err := e.banish(ctx, slices.Sorted(maps.Keys(now))); err != nil {
 				return err
 			} else if again == nil {
-				s.Validity = x.UIDValidity
 				continue
 			}
 		}
@@ -124,7 +156,8 @@ func (e *Engine) gather(ctx context.Context) error {
 			return err
 		}
 		if len(refused) == len(now) {
-			return nil
+			return fmt.Errorf("the server does not move %d messages out of %s, and they would be in the way of what comes back: UID %d: %s",
+				len(refused), remote.Safe(s.Source), refused[0].UID, refused[0].Why)
 		}
 	}
 	return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(s.Source))
