@@ -11,8 +11,10 @@ import (
 	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 	"dovemend/repair/rebuild"
+	"dovemend/repair/reconstruct"
 	"dovemend/repair/rundir"
 	"dovemend/repair/snapshot"
+	"dovemend/repair/store"
 )
 
 // clearEmptied clears the emptied mailbox in a run of its own, a part of this one: copied, planned, guarded and journalled as
@@ -216,7 +218,7 @@ func (r *Run) uncleared(parts []string) (evacuate.Uncleared, error) {
 	slices.Reverse(stand)
 	u.Restore = func(ctx context.Context) error {
 		for _, id := range stand {
-			if err := r.undoPart(ctx, id); err != nil {
+			if err := r.undoPart(ctx, id, id == parts[len(parts)-1]); err != nil {
 				return err
 			}
 		}
@@ -225,11 +227,15 @@ func (r *Run) uncleared(parts []string) (evacuate.Uncleared, error) {
 	return u, nil
 }
 
-// undoPart takes a clearing back, by the files.
-func (r *Run) undoPart(ctx context.Context, id string) error {
+// undoPart takes a clearing back, by the files. That of the last one finds the mailbox as Dovecot has it now, and must set no new mail
+// aside; those before it find what the last one had taken.
+func (r *Run) undoPart(ctx context.Context, id string, last bool) error {
 	c, err := r.openPart(id)
 	if err != nil {
 		return err
+	}
+	if last {
+		c.came = func(u *Run) error { return cameSince(ctx, c, u, r.evac.Staying()) }
 	}
 	u, err := c.undo(ctx)
 	if u == nil {
@@ -246,6 +252,43 @@ func (r *Run) undoPart(ctx context.Context, id string) error {
 		exit = 1
 	}
 	return errors.Join(err, u.End(exit, err), u.Close(), c.Close())
+}
+
+// cameSince makes sure that the fresh copy of a part's undo u has no message but those of the part's own copy: a clearing, or its undo, may
+// have been stopped midway. In a Maildir new mail stays where it is.
+func cameSince(ctx context.Context, c, u *Run, stay evacuate.Staying) error {
+	if u.account.Layout == store.Maildir {
+		return nil
+	}
+	acct, err := reconstruct.Read(ctx, u.snap.FS(), u.account, u.boxes)
+	if err != nil {
+		return fmt.Errorf("look for new mail in the copy: %w", err)
+	}
+	was := map[store.RelPath]string{}
+	for _, e := range c.snap.Manifest().Entries {
+		was[e.Path] = e.SHA256
+	}
+	old := map[store.RelPath]bool{} // files that are as they were before the clearing
+	for _, e := range u.snap.Manifest().Entries {
+		old[e.Path] = e.SHA256 != "" && was[e.Path] == e.SHA256
+	}
+	n := 0
+	for _, s := range acct.Boxes {
+		for i := range s.Messages {
+			m := &s.Messages[i]
+			known := stay.At(s.UIDValidity, uint32(m.UID)) >= 0
+			if s.Layout == store.SDBox { // each is a file of its own, whatever UIDVALIDITY is told meanwhile
+				known = old[m.File]
+			}
+			if s.Belongs(m) && !known {
+				n++
+			}
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%s in the mailbox that would be set aside: %w", counted(n, "new message is", "new messages are"), evacuate.ErrNewMail)
+	}
+	return nil
 }
 
 // mailboxName is a mailbox's name without the prefix that some servers put before all but INBOX.

@@ -45,8 +45,9 @@ type Run struct {
 	forced   bool            // of all mailboxes, healthy ones too
 	plan     *plan.Plan
 	evac     *evacuate.State
-	guard    func() error // of a part of a run: is asked after each examination
-	changed  bool         // something on the host may have been changed by this process
+	came     func(u *Run) error // of a part that is taken back: is asked of every fresh copy of the undo u
+	guard    func() error       // of a part of a run: is asked after each examination
+	changed  bool               // something on the host may have been changed by this process
 	remedy   plan.Remedy
 }
 

@@ -12,6 +12,7 @@ import (
 	"dovemend/repair/apply"
 	"dovemend/repair/plan"
 	"dovemend/repair/rundir"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -156,19 +157,28 @@ func (r *Run) unlock() error {
 
 // takeBack copies what is there now, plans the undo and applies it.
 func (r *Run) takeBack(ctx context.Context, old *Run, original *plan.Plan, replay apply.Replay) error {
+	touches := original.Touches()
+	if old.came != nil { // which of the messages are new is told by more than what the plan touches
+		touches = append(touches, snapshot.Paths(r.account, r.boxes, false)...)
+	}
 	for attempt := 1; ; attempt++ {
 		if err := r.quiesce(ctx, r.s.o.Quiesce); err != nil {
 			return unchanged(err)
 		}
 		if r.snap == nil {
-			if _, err := r.take(ctx, original.Touches()); err != nil {
+			if _, err := r.take(ctx, touches); err != nil {
 				return unchanged(err)
 			}
 			if err := r.open(); err != nil {
 				return unchanged(err)
 			}
-		} else if _, err := r.snap.Refresh(ctx, r.source(), r.options(original.Touches())); err != nil {
+		} else if _, err := r.snap.Refresh(ctx, r.source(), r.options(touches)); err != nil {
 			return unchanged(fmt.Errorf("copy what is there now: %w", err))
+		}
+		if old.came != nil {
+			if err := old.came(r); err != nil {
+				return unchanged(err)
+			}
 		}
 		p, err := plan.BuildUndo(plan.UndoInput{Run: r.ID(), Original: original, Begun: replay.Touched(),
 			Before: old.snap.Manifest().Entries, Now: r.snap.Manifest().Entries, Manifest: r.snap.Digest()})

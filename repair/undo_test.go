@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"dovemend/repair/evacuate"
 	"dovemend/repair/rundir"
 )
 
@@ -112,4 +113,45 @@ func TestUndoRefusesAnotherHost(t *testing.T) {
 	if !errors.As(err, &other) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestUndoOfAPartSetsNoNewMailAside: mail has come after the last look over IMAP. Files that an undo killed midway has put back are none.
+func TestUndoOfAPartSetsNoNewMailAside(t *testing.T) {
+	b := newBench(t)
+	before := b.tree()
+	run := b.clear("INBOX")
+	undo := func() error {
+		old, err := reopen(t.Context(), b.options(), run, b.said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.came = func(u *Run) error {
+			return cameSince(t.Context(), old, u, evacuate.Staying{Validity: 1, Left: []evacuate.Left{{UID: 1}, {UID: 99}}})
+		}
+		u, err := old.undo(t.Context())
+		return errors.Join(err, u.Close(), old.Close(), old.Session().Close())
+	}
+	if err := laySdbox(b.folder("INBOX"), 3); err != nil { // of the old messages
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(b.folder("INBOX"), "u.99")
+	text, err := os.ReadFile(filepath.Join(b.folder("INBOX"), "u.3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fresh, append(text[:len(text)-40:len(text)-40], []byte("\nGffffffffffffffffffffffffffffffff\n\n")...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := b.tree()
+	if err := undo(); !errors.Is(err, evacuate.ErrNewMail) || !errors.Is(err, ErrUnchanged) {
+		t.Fatalf("new mail: %v", err)
+	}
+	b.same("with new mail", now)
+	if err := os.Remove(fresh); err != nil {
+		t.Fatal(err)
+	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	b.same("undone", before)
 }
