@@ -124,16 +124,17 @@ func (r *Run) quiesce(ctx context.Context, o remote.QuiesceOptions) error {
 	return nil
 }
 
-// hush ends processes that have come back while new files were brought to the host. What it cannot do the steps notice.
-func (r *Run) hush(ctx context.Context) error {
+// hush ends processes that have come back, or that may still be at a command whose connection is lost, and tells whether it could
+// see them all.
+func (r *Run) hush(ctx context.Context) (sure bool, err error) {
 	o := r.s.o.Quiesce
 	o.Settle, o.Tries = time.Millisecond, 1
 	quiet, err := r.s.host.Quiesce(ctx, o)
 	if errors.Is(err, remote.ErrNoShell) {
-		return nil
+		return false, nil
 	}
-	r.log.Info("processes ended before the first file changes", "ended", len(quiet.Ended), "error", err)
-	return err
+	r.log.Info("processes ended that have come back", "ended", len(quiet.Ended), "hidden", quiet.Hidden, "error", err)
+	return !quiet.Hidden, err
 }
 
 func counted(n int, one, many string) string {
@@ -198,7 +199,7 @@ func (r *Run) execute(ctx context.Context) (apply.Outcome, error) {
 	r.s.rep.Stage(r.doing())
 	r.s.rep.Total(len(r.plan.Steps), 0)
 	told := 0
-	e := &apply.Executor{Quiet: r.hush, Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
+	e := &apply.Executor{Quiet: func(ctx context.Context) error { _, err := r.hush(ctx); return err }, Host: apply.OnRoot(r.s.host, root), Run: r.dir, Plan: r.plan,
 		Report: func(done, _ int, s plan.Step) {
 			r.s.rep.Advance(done-told, 0)
 			told = done

@@ -112,6 +112,9 @@ func onlyLeft(c *Run, stay evacuate.Staying) error {
 	n := 0
 	for i := range s.Messages {
 		m := &s.Messages[i]
+		if s.Layout == store.MDBox && s.Sound && m.By.UID == reconstruct.ByNothing {
+			continue // only the storage has it, which stays as it is
+		}
 		if s.Belongs(m) && stay.At(s.UIDValidity, uint32(m.UID)) < 0 {
 			n++
 		}
@@ -277,8 +280,11 @@ func cameSince(ctx context.Context, c, u *Run, stay evacuate.Staying) error {
 		for i := range s.Messages {
 			m := &s.Messages[i]
 			known := stay.At(s.UIDValidity, uint32(m.UID)) >= 0
-			if s.Layout == store.SDBox { // each is a file of its own, whatever UIDVALIDITY is told meanwhile
+			switch s.Layout {
+			case store.SDBox: // each is a file of its own, whatever UIDVALIDITY is told meanwhile
 				known = old[m.File]
+			case store.MDBox: // what no index lists is in the storage, which stays as it is
+				known = known || m.By.UID == reconstruct.ByNothing
 			}
 			if s.Belongs(m) && !known {
 				n++

@@ -127,6 +127,8 @@ func (r *Run) judgeMoves(got *probe.Reading, backup bool) BoxVerdict {
 		case d.Kind == probe.Extra: // new mail, or somebody's own
 			if twin := twinOf(want.Messages, got.Messages, d.UID); twin != 0 {
 				b.Problems = append(b.Problems, fmt.Sprintf("UID %d has the same text as UID %d, which was moved", d.UID, twin))
+			} else if backup && (r.plan.Moves.Back || r.plan.Remedy == plan.Undo) { // a late MOVE may have brought it
+				b.Problems = append(b.Problems, fmt.Sprintf("UID %d is here, and this run knows nothing of it: compare it with %s, and move it there with a mail program where it is missing", d.UID, remote.Safe(r.plan.Moves.Mailbox)))
 			}
 		case (d.Kind == probe.Flags || d.Kind == probe.Keywords) && keeps(want.Messages, got.Messages, d.UID):
 			b.Notes = append(b.Notes, d.Text+": somebody has marked it since")

@@ -140,9 +140,9 @@ func (r *Run) engage(ctx context.Context, do func(*evacuate.Engine) error) error
 	defer look.Close()
 	mv := r.plan.Moves
 	e := &evacuate.Engine{Report: r.s.rep, State: r.evac, Find: r.finder(look),
-		Quiet: func(ctx context.Context) error {
+		Quiet: func(ctx context.Context) (bool, error) {
 			if err := look.Close(); err != nil { // its process would be ended with the others
-				return err
+				return false, err
 			}
 			return r.hush(ctx)
 		},

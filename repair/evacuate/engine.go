@@ -85,7 +85,7 @@ var ErrBusy = errors.New("new mail keeps coming")
 type Engine struct {
 	Options
 	Dial   func(ctx context.Context) (Conn, error)
-	Quiet  func(ctx context.Context) error // ends server processes that may still be at a command whose connection is lost; may be nil
+	Quiet  func(ctx context.Context) (sure bool, err error) // ends server processes that may still be at a command whose connection is lost, and tells whether none can be left; may be nil
 	Find   Finder
 	Report Reporter
 	State  *State

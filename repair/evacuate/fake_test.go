@@ -37,6 +37,8 @@ type fake struct {
 	validity  uint32
 	commands  int
 	selecting func(op, name string) // is told of it; may be nil
+	delay     int                   // of later
+	pending   func() error
 	fail      func(s *fake, n int, op string) fault
 }
 
@@ -48,6 +50,7 @@ const (
 	before       // the connection ends before it is done
 	after        // it is done, and the connection ends before the answer
 	half         // of a MOVE: copied and not removed, and the connection ends
+	later        // the connection ends, and the server does it only after delay more commands
 	no           // refused, and nothing is done
 )
 
@@ -111,6 +114,14 @@ func (c *fakeConn) do(op string, run func() error) error {
 		return errCut
 	}
 	c.s.commands++
+	if p := c.s.pending; p != nil {
+		if c.s.delay--; c.s.delay < 0 {
+			c.s.pending = nil
+			if err := p(); err != nil {
+				return err
+			}
+		}
+	}
 	f := works
 	c.f = f
 	if c.s.fail != nil {
@@ -118,6 +129,9 @@ func (c *fakeConn) do(op string, run func() error) error {
 		c.f = f
 	}
 	switch f {
+	case later:
+		c.gone, c.s.pending = true, run
+		return errCut
 	case before:
 		c.gone = true
 		return errCut

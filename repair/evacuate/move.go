@@ -109,7 +109,7 @@ func (e *Engine) batch(ctx context.Context, back bool, uids []uint32) (went int,
 		e.stay = nil
 		return 0, nil, nil
 	}
-	if err := e.note(line{Kind: kindMove, Back: back, To: next.UIDNext, Items: items}); err != nil {
+	if err := e.note(line{Kind: kindMove, Back: back, To: e.State.since(back, items, next.UIDNext), Items: items}); err != nil {
 		return 0, nil, err
 	}
 	why = e.act(context.WithoutCancel(ctx), w) // what is begun is ended, and its outcome written
@@ -161,7 +161,7 @@ func (e *Engine) act(ctx context.Context, w way) error {
 	if got.UIDValidity != w.toID && w.toID != 0 || len(got.New) != len(uids) {
 		return nil
 	}
-	if err := e.outcome(b.news(got), nil); err != nil {
+	if err := e.outcome(b.news(got), nil, true); err != nil {
 		return errors.Join(errStop, err)
 	}
 	return nil
@@ -176,15 +176,16 @@ func (b *Batch) news(got imap.Copied) []int64 {
 	return list
 }
 
-// outcome writes what became of the open batch.
-func (e *Engine) outcome(news []int64, why error) error {
+// outcome writes what became of the open batch. Where it is not sure that the server has done with the batch, those that have stayed
+// may move yet.
+func (e *Engine) outcome(news []int64, why error, sure bool) error {
 	e.stay = map[uint32]bool{}
 	for i, n := range news {
 		if n == stayed {
 			e.stay[e.State.Open.Items[i].UID] = true
 		}
 	}
-	l := line{Kind: kindMoved, New: news}
+	l := line{Kind: kindMoved, New: news, Unsure: !sure}
 	if why != nil {
 		l.Why = remote.Safe(why.Error())
 	}

@@ -294,6 +294,11 @@ func (e *Engine) moveOut(ctx context.Context) error {
 			return err
 		}
 		going := slices.DeleteFunc(slices.Sorted(maps.Keys(now)), func(u uint32) bool { return has(s.Left, u) })
+		if len(going) == 0 && len(s.Doubts) > 0 { // one may have moved just now
+			if err := e.settle(ctx, nil); err != nil {
+				return err
+			}
+		}
 		if len(going) == 0 {
 			return e.note(line{Kind: kindEmpty})
 		}

@@ -22,26 +22,35 @@ func (e *Engine) settle(ctx context.Context, why error) error {
 }
 
 func (e *Engine) settleOnce(ctx context.Context, why error) error {
-	b := e.State.Open
-	if b == nil {
-		return nil
-	}
-	w := e.way(b.Back)
-	if e.conn == nil && e.Quiet != nil { // the command may still be at work
-		if err := e.Quiet(ctx); err != nil {
+	sure := true
+	if e.State.Open != nil && e.conn == nil && e.Quiet != nil { // the command may still be at work
+		var err error
+		if sure, err = e.Quiet(ctx); err != nil {
 			return err
 		}
+		if !sure {
+			if err := e.steady(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	b, err := e.State.Open, error(nil)
+	if b == nil {
+		if b, err = e.vanished(ctx); b == nil || err != nil {
+			return err
+		}
+	}
+	w := e.way(b.Back)
+	if err := e.open(ctx, w.from, w.fromID); err != nil {
+		return err
+	}
+	here, err := e.present(ctx, b) // before the other mailbox: what moves meanwhile is seen there
+	if err != nil {
+		return err
 	}
 	there, err := e.arrived(ctx, w, b)
 	if err != nil {
 		return fmt.Errorf("find out what became of a move to %s: %w", remote.Safe(w.to), err)
-	}
-	if err := e.open(ctx, w.from, w.fromID); err != nil {
-		return err
-	}
-	here, err := e.present(ctx, b)
-	if err != nil {
-		return err
 	}
 	news := b.New
 	if news == nil {
@@ -75,7 +84,7 @@ func (e *Engine) settleOnce(ctx context.Context, why error) error {
 			return e.failed(err)
 		}
 	}
-	return e.outcome(news, why)
+	return e.outcome(news, why, sure)
 }
 
 // present tells which messages of a batch are where they came from; it asks for flags alone, for which no message is opened.
@@ -101,6 +110,11 @@ func (e *Engine) arrived(ctx context.Context, w way, b *Batch) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	known := e.State.backup
+	if b.Back {
+		known = e.State.source
+	}
+	maps.DeleteFunc(flags, func(u uint32, _ []string) bool { return known[u] != nil })
 	return e.items(ctx, slices.Sorted(maps.Keys(flags)))
 }
 
@@ -147,6 +161,9 @@ func (e *Engine) prove(ctx context.Context, w way, b *Batch, here map[uint32]boo
 	}
 	if len(source) == 0 {
 		return nil
+	}
+	if err := e.open(ctx, w.from, w.fromID); err != nil {
+		return err
 	}
 	was, err := e.texts(ctx, source)
 	if err != nil {

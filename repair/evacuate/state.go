@@ -84,6 +84,7 @@ type line struct {
 	To       uint32  `json:"to,omitempty"`       // move: UIDNEXT of the mailbox they go to
 	Items    []Item  `json:"items,omitempty"`    // move
 	New      []int64 `json:"new,omitempty"`      // copied, moved: for each item its new UID, or what became of it
+	Unsure   bool    `json:"unsure,omitempty"`   // moved: the server may still be at the batch, and what stayed may move yet
 	Run      string  `json:"run,omitempty"`      // clear
 	Why      string  `json:"err,omitempty"`      // moved: why not all of it; untrusted text
 }
@@ -120,6 +121,7 @@ type State struct {
 	BackupID   uint32 // its UIDVALIDITY
 	Messages   []*Message
 	Open       *Batch
+	Doubts     []*Batch // of batches whose server process could not be ended: the messages that had not moved when it was looked
 	Empty      bool
 	ClearRuns  []string // the last one is the one that did it
 	Fresh      bool
@@ -214,6 +216,7 @@ func (s *State) take(l line) error {
 		if s.BackupID != 0 && s.BackupID != l.Validity { // of an undo: the first one is not there any more
 			s.lost(true)
 			clear(s.backup)
+			s.Doubts = nil
 		}
 		s.Made, s.BackupID, s.Deleting, s.BackupGone = true, l.Validity, false, false
 	case kindMove:
@@ -227,7 +230,7 @@ func (s *State) take(l line) error {
 			return errOrder
 		}
 		if s.Open.New = l.New; l.Kind == kindMoved {
-			s.moved()
+			s.moved(l.Unsure)
 		}
 	case kindEmpty:
 		s.Empty = true
@@ -236,16 +239,19 @@ func (s *State) take(l line) error {
 	case kindAnew:
 		s.Earlier = append(s.Earlier, s.Left...)
 		s.Validity, s.LeftID, s.Next, s.Left, s.Empty = l.Validity, l.Validity, 0, nil, false
+		s.Doubts = nil
 		clear(s.source)
 		clear(s.out)
 		s.lost(false)
 	case kindFresh:
 		s.Fresh, s.Validity, s.Next = true, l.Validity, 0
+		s.Doubts = nil
 		clear(s.source)
 		clear(s.out)
 		s.lost(false)
 	case kindSeen:
 		s.Validity, s.Next = l.Validity, 0
+		s.Doubts = nil
 		clear(s.source)
 		clear(s.out)
 		s.lost(false)
@@ -261,6 +267,7 @@ func (s *State) take(l line) error {
 	case kindUncl:
 		s.Uncleared, s.Restoring, s.Validity = true, false, 0
 		s.lost(false)
+		s.Doubts = nil
 		clear(s.source)
 		clear(s.out)
 	case kindDelete:
@@ -276,9 +283,10 @@ func (s *State) take(l line) error {
 }
 
 // moved takes the outcome of the open batch.
-func (s *State) moved() {
+func (s *State) moved(unsure bool) {
 	b := s.Open
 	s.Open = nil
+	s.doubt(b, unsure)
 	from, to := s.source, s.backup
 	if b.Back {
 		from, to = to, from

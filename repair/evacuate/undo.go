@@ -59,6 +59,9 @@ func (e *Engine) Undo(ctx context.Context, u Uncleared) error {
 			e.Report.Warn(fmt.Sprintf("UID %d of %s stays there: %s", l.UID, remote.Safe(s.Backup), l.Why))
 		}
 	}
+	if err := e.settle(ctx, nil); err != nil {
+		return err
+	}
 	if err := e.deleteBackup(ctx); err != nil {
 		return err
 	}
