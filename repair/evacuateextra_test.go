@@ -1,8 +1,13 @@
+//go:build unix
+
 package repair
 
 import (
+	"path/filepath"
 	"testing"
 
+	"dovemend/remote/remotetest"
+	"dovemend/remote/remotetest/sshhost"
 	"dovemend/repair/evacuate"
 	"dovemend/repair/plan"
 	"dovemend/repair/probe"
@@ -21,5 +26,18 @@ func TestUntrackedMessageInTheBackupIsAProblemOnceAllIsBack(t *testing.T) {
 		if b := r.judgeMoves(got, true); b.OK != tt.ok {
 			t.Errorf("%+v: %+v", tt, b)
 		}
+	}
+}
+
+// TestProcessesThatCannotBeEndedAreNotSaidToBeGone: a host without a shell can end none.
+func TestProcessesThatCannotBeEndedAreNotSaidToBeGone(t *testing.T) {
+	h := remotetest.Embedded(t, remotetest.EmbeddedOptions{Layout: "sdbox", Options: sshhost.Options{NoShell: true}, Lay: func(root string) error {
+		return laySdbox(filepath.Join(root, "mailboxes", "INBOX", "dbox-Mails"), 1)
+	}})
+	b := &bench{T: t, h: h, state: filepath.Join(t.TempDir(), "state"), said: &said{}}
+	r := b.begin("repair", "INBOX")
+	defer r.Close()
+	if sure, err := r.hush(t.Context()); sure || err != nil {
+		t.Errorf("%v, %v", sure, err)
 	}
 }
