@@ -279,6 +279,10 @@ func (g *gaze) mailbox(ctx context.Context, name, server string, files *watch.Fi
 			g.x.fail(err)
 			return seen, false
 		}
+		var from int64 // what was logged about the mailboxes before is not about this one
+		if g.conn.Stderr != nil {
+			_, from = g.conn.Stderr(0)
+		}
 		err := g.read(ctx, server, was, &seen)
 		if err == nil {
 			seen.Looked = true
@@ -290,7 +294,7 @@ func (g *gaze) mailbox(ctx context.Context, name, server string, files *watch.Fi
 		case ended:
 			log = g.broken()
 		case g.conn.Stderr != nil:
-			log, _ = g.conn.Stderr(0)
+			log, _ = g.conn.LogAfter(err, from)
 		}
 		// A server that was just restarted, or whose process was ended on purpose, is asked once more.
 		if ended && imap.Explain(err).Whose == imap.WhoseNone && try == 1 {

@@ -27,16 +27,23 @@ func (l *looker) collect(r *LookResult, err error) {
 	if l.conn.Stderr == nil {
 		return
 	}
-	log, next := l.conn.Stderr(l.logged)
-	if err != nil && logged(imap.Explain(err).Class) {
-		for end := time.Now().Add(logPatience); !complaint.Match(log) && time.Now().Before(end); log, next = l.conn.Stderr(l.logged) {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
+	log, next := l.conn.LogAfter(err, l.logged)
 	for line := range strings.Lines(string(log)) {
 		l.logLine(r, strings.TrimSpace(line))
 	}
 	l.logged = next
+}
+
+// LogAfter gives what was logged from a place on, when err is the end of what was asked: where Dovecot logs the reason of such
+// an answer it waits for that, at most two seconds. Only for a connection that has a log.
+func (c *Conn) LogAfter(err error, from int64) (lines []byte, next int64) {
+	lines, next = c.Stderr(from)
+	if err != nil && logged(imap.Explain(err).Class) {
+		for end := time.Now().Add(logPatience); !complaint.Match(lines) && time.Now().Before(end); lines, next = c.Stderr(from) {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	return lines, next
 }
 
 // logged says whether Dovecot logs the reason of such an answer.
