@@ -30,7 +30,8 @@ Verbs:
 
 const helpTail = `
 "dovemend VERB --help" tells a verb's flags. Those it shares with others can be
-given as environment variables too. Without --apply, repair changes nothing.
+given as environment variables too. Without --apply, repair and restore change
+nothing.
 
 Exit codes: 0 done and verified; 1 error; 2 usage; 3 findings, or a plan not
 applied; 4 refused by the guard or because data would be lost; 5 login or host
