@@ -186,8 +186,13 @@ func (h *watchHost) watchIt(t *testing.T, ssh bool) {
 		file = "dovecot-uidlist"
 	}
 	file = filepath.Join(damage.Target{MailRoot: h.MailRoot(), Layout: h.Layout()}.Folder(), file)
-	// Another time, so that Dovecot reads the file anew.
-	if err := errors.Join(os.Chtimes(file, time.Now(), time.Now().Add(5*time.Second)), os.Chmod(file, 0)); err != nil {
+	// Another time, so that Dovecot reads the file anew; in a Maildir it does so only when the folder of the messages changed.
+	later := time.Now().Add(5 * time.Second)
+	err := errors.Join(os.Chtimes(file, later, later), os.Chmod(file, 0))
+	if h.Layout() == "maildir" {
+		err = errors.Join(err, os.Chtimes(filepath.Join(filepath.Dir(file), "cur"), later, later))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	file = filepath.Base(file)
