@@ -1,13 +1,11 @@
 package apply
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
+	"encoding/json"
 	"os"
 	"time"
+
+	"dovemend/repair/journal"
 )
 
 // Event is one line of a journal, for those who tell what happened when.
@@ -18,40 +16,23 @@ type Event struct {
 	Err  string // of failed: untrusted text
 }
 
-// maxEventLine bounds one line of a journal, in bytes; a longer one is no line of ours.
-const maxEventLine = 1 << 20
-
 // EachEvent hands out the lines of a run's journal in their order, as far as they are good, without holding them in memory. A torn
 // end is no error, and a journal that is not there has no lines; damage is an [ErrJournal] after the last good line.
 func EachEvent(root *os.Root, name string, yield func(Event) error) error {
-	f, err := root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
-	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, maxEventLine)
-	sum := ""
-	for n := 1; ; n++ {
-		line, err := in.ReadSlice('\n')
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("read journal: %w", err)
+	var stop error
+	_, err := journal.Read(root, name, func(line []byte) error {
+		var rec struct {
+			At time.Time `json:"at"`
+			record
 		}
-		if err != nil { // the end, or what is torn at it
-			return nil
-		}
-		rec, next, ok := unseal(sum, n, line[:len(line)-1])
-		if !ok {
-			if _, err := in.Peek(1); err != nil {
-				return nil
-			}
-			return fmt.Errorf("line %d: %w", n, ErrJournal)
-		}
-		sum = next
-		if err := yield(Event{Kind: rec.Kind, At: rec.At, Step: rec.Step, Err: rec.Err}); err != nil {
+		if err := json.Unmarshal(line, &rec); err != nil {
 			return err
 		}
+		stop = yield(Event{Kind: rec.Kind, At: rec.At, Step: rec.Step, Err: rec.Err})
+		return stop
+	})
+	if stop != nil {
+		return stop
 	}
+	return err
 }

@@ -5,18 +5,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"dovemend/repair/journal"
 )
 
 func TestEventsOfAJournalAreItsGoodLines(t *testing.T) {
 	var whole []byte
-	sum := ""
-	for i, r := range []record{{Kind: kindBegin, Plan: "p", Run: "r", Steps: 1}, {Kind: kindIntent, Step: 1}, {Kind: kindFailed, Step: 1, Err: "no"}} {
-		r.N = i + 1
-		line, next, err := seal(sum, r)
+	var end journal.Position
+	for _, r := range []record{{Kind: kindBegin, Plan: "p", Run: "r", Steps: 1}, {Kind: kindIntent, Step: 1}, {Kind: kindFailed, Step: 1, Err: "no"}} {
+		line, next, err := end.Seal(r, time.Unix(1_700_000_000, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum, whole = next, append(whole, line...)
+		end, whole = next, append(whole, line...)
 	}
 	for _, c := range []struct {
 		name    string
@@ -45,7 +47,7 @@ func TestEventsOfAJournalAreItsGoodLines(t *testing.T) {
 			if errors.Is(err, ErrJournal) != c.bad || err != nil && !c.bad || len(got) != c.want {
 				t.Errorf("%d events, %v; want %d, damage %v", len(got), err, c.want, c.bad)
 			}
-			if len(got) == 3 && (got[2].Err != "no" || got[2].Step != 1) {
+			if len(got) == 3 && (got[2].Err != "no" || got[2].Step != 1 || got[2].At.Unix() != 1_700_000_000) {
 				t.Errorf("got %+v", got[2])
 			}
 			if err := EachEvent(root, "none", nil); err != nil {

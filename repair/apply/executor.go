@@ -25,7 +25,7 @@ type Executor struct {
 // applying is one call of Apply.
 type applying struct {
 	*Executor
-	j   *journal
+	j   *writer
 	r   Replay
 	out Outcome
 }
@@ -53,7 +53,7 @@ func (e *Executor) Apply(ctx context.Context) (Outcome, error) {
 	case a.r.Damage != nil:
 		return a.out, fmt.Errorf("journal of run %s: %w", e.Run.ID(), a.r.Damage)
 	case a.r.Plan != sum && !a.r.Changed(): // not begun, or begun with another plan that has changed nothing
-		a.r = replay(nil)
+		a.r = begin()
 		a.out.Done = 0
 	case a.r.Plan != sum || a.r.Run != e.Run.ID() || a.r.Steps != a.out.Total:
 		return a.out, fmt.Errorf("run %s: %w", e.Run.ID(), ErrPlanEdited)

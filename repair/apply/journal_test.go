@@ -6,7 +6,8 @@ import (
 	"os"
 	"reflect"
 	"testing"
-	"time"
+
+	"dovemend/repair/journal"
 )
 
 func testRoot(t *testing.T) *os.Root {
@@ -19,14 +20,25 @@ func testRoot(t *testing.T) *os.Root {
 	return root
 }
 
-// written is a journal of a run of three steps, of which two are done and one has failed.
-func written(t *testing.T, root *os.Root) []byte {
+// replayed is what the bytes of a journal tell.
+func replayed(t *testing.T, b []byte) Replay {
 	t.Helper()
-	j, err := openJournal(root, "j", replay(nil))
+	r, err := replay(func(take func([]byte) error) (journal.Position, error) {
+		return journal.ReadFrom(bytes.NewReader(b), take)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.now = func() time.Time { return time.Unix(1_700_000_000, 0) }
+	return r
+}
+
+// written is a journal of a run of three steps, of which two are done and one has failed.
+func written(t *testing.T, root *os.Root) []byte {
+	t.Helper()
+	j, err := openJournal(root, "j", begin())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, batch := range [][]record{
 		{{Kind: kindBegin, Plan: "abc", Run: "r", Steps: 3}},
 		{{Kind: kindIntent, Step: 1, Idle: true}}, {{Kind: kindDone, Step: 1}},
@@ -54,7 +66,7 @@ func TestJournalTellsWhatWasWritten(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	r, err := ReadJournal(root, "j")
-	if err != nil || r.Damage != nil || r.Torn {
+	if err != nil || r.Damage != nil || r.end.Bytes != int64(len(b)) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if r.Plan != "abc" || r.Run != "r" || r.Steps != 3 || r.Ended || !r.Changed() ||
@@ -79,8 +91,8 @@ func TestTornEndIsDroppedAndWrittenOver(t *testing.T) {
 			t.Fatalf("%d bytes: %v, %v", n, err, r.Damage)
 		}
 		lines := bytes.Count(whole[:n], []byte("\n"))
-		if r.lines != lines || r.Torn != (n > 0 && whole[n-1] != '\n') {
-			t.Fatalf("%d bytes: %d lines, torn %v; want %d", n, r.lines, r.Torn, lines)
+		if good := bytes.LastIndexByte(whole[:n], '\n') + 1; r.end.Lines != lines || r.end.Bytes != int64(good) {
+			t.Fatalf("%d bytes: %d lines in %d; want %d in %d", n, r.end.Lines, r.end.Bytes, lines, good)
 		}
 		if lines == 0 {
 			continue
@@ -96,7 +108,7 @@ func TestTornEndIsDroppedAndWrittenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, err := ReadJournal(root, "j")
-		if err != nil || again.Damage != nil || again.Torn || again.lines != lines+1 {
+		if err != nil || again.Damage != nil || again.end.Lines != lines+1 {
 			t.Fatalf("%d bytes, continued: %+v, %v", n, again, err)
 		}
 	}
@@ -109,8 +121,8 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	for i := range whole {
 		b := bytes.Clone(whole)
 		b[i] ^= 1
-		r := replay(b)
-		if !r.Torn {
+		r := replayed(t, b)
+		if r.end.Bytes == int64(len(b)) {
 			t.Errorf("byte %d: not noticed", i)
 		}
 		if (r.Damage != nil) != (i < last) || r.Damage != nil && !errors.Is(r.Damage, ErrJournal) {
@@ -123,11 +135,11 @@ func TestLinesTakenOutOrMovedAreNoticed(t *testing.T) {
 	lines := bytes.SplitAfter(bytes.TrimSuffix(written(t, testRoot(t)), []byte("\n")), []byte("\n"))
 	for i := range len(lines) - 1 {
 		without := bytes.Join(append(append([][]byte{}, lines[:i]...), lines[i+1:]...), nil)
-		if r := replay(append(without, '\n')); !r.Torn {
+		if b := append(without, '\n'); replayed(t, b).end.Bytes == int64(len(b)) {
 			t.Errorf("line %d taken out: not noticed", i+1)
 		}
 		twice := bytes.Join(append(append([][]byte{}, lines[:i+1]...), lines[i:]...), nil)
-		if r := replay(append(twice, '\n')); !r.Torn {
+		if b := append(twice, '\n'); replayed(t, b).end.Bytes == int64(len(b)) {
 			t.Errorf("line %d twice: not noticed", i+1)
 		}
 	}
@@ -136,16 +148,26 @@ func TestLinesTakenOutOrMovedAreNoticed(t *testing.T) {
 func TestDamagedJournalCountsEveryStepAsTouched(t *testing.T) {
 	b := written(t, testRoot(t))
 	b[bytes.IndexByte(b, '\n')+20] ^= 1 // in the second line
-	r := replay(b)
+	r := replayed(t, b)
 	if r.Damage == nil || !r.Changed() || r.Touched() != nil {
 		t.Errorf("%+v: touched %v", r, r.Touched())
 	}
 	b[20] ^= 1 // the first line too, which tells how many steps there are
-	if r := replay(b); r.Damage == nil || !r.Changed() || r.Touched() != nil {
+	if r := replayed(t, b); r.Damage == nil || !r.Changed() || r.Touched() != nil {
 		t.Errorf("%+v: touched %v", r, r.Touched())
 	}
-	if r := replay(nil); r.Touched() != nil {
+	if r := replayed(t, nil); r.Touched() != nil {
 		t.Errorf("a journal that is lost tells of %v", r.Touched())
+	}
+}
+
+// TestOlderJournalsAreRead: the members of a line once stood in another order.
+func TestOlderJournalsAreRead(t *testing.T) {
+	b := []byte(`{"n":1,"kind":"begin","at":"2026-11-26T01:02:03.456Z","plan":"p","run":"r","steps":1,"sum":"a014ef7f0903af3a239c2ff98118ee7a"}
+{"n":2,"kind":"intent","at":"2026-11-26T01:02:04Z","step":1,"sum":"cea82f917c3147ea9421d6916c6ba670"}
+`)
+	if r := replayed(t, b); r.Run != "r" || !r.Begun[1] || r.Damage != nil || r.end.Bytes != int64(len(b)) {
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -154,9 +176,9 @@ func FuzzReplayReadsOnlyWhatIsWhole(f *testing.F) {
 	f.Add([]byte("{}\n"))
 	f.Add([]byte(`{"n":1,"kind":"begin","at":"2023-11-14T22:13:20Z","steps":-1,"sum":"00000000000000000000000000000000"}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r := replay(b)
-		if r.good > int64(len(b)) || r.lines > bytes.Count(b, []byte("\n")) {
-			t.Errorf("%d good bytes of %d, %d lines", r.good, len(b), r.lines)
+		r := replayed(t, b)
+		if r.end.Bytes > int64(len(b)) || r.end.Lines > bytes.Count(b, []byte("\n")) {
+			t.Errorf("%d good bytes of %d, %d lines", r.end.Bytes, len(b), r.end.Lines)
 		}
 		for seq := range r.Begun {
 			if seq < 1 || seq > r.Steps {

@@ -185,7 +185,8 @@ func ReadState(root *os.Root, from *State) (*State, error) {
 	if from == nil {
 		from = NewState()
 	}
-	return from, journal.Read(root, JournalFile, from.read)
+	_, err := journal.Read(root, JournalFile, from.read)
+	return from, err
 }
 
 func (s *State) read(b []byte) error {

@@ -1,7 +1,6 @@
 // Package journal keeps a file of lines that are only ever added, each synced before what it announces is done. A line is a
-// JSON object whose last member, sum, is the beginning of the SHA-256 of the sum before it and of the line up to the sum,
-// as in the journal of package apply: so a torn line is seen, and so is one that was changed or taken away. What the lines
-// say is the caller's business.
+// JSON object whose last member, sum, is the beginning of the SHA-256 of the sum before it and of the line up to the sum:
+// so a torn line is seen, and so is one that was changed or taken away. What the lines say is the caller's business.
 package journal
 
 import (
@@ -30,94 +29,122 @@ const (
 	sumLen     = len(sumOpening) + sumDigits + len(`"}`)
 )
 
-func chain(prev string, body []byte) string {
-	h := sha256.New()
-	h.Write([]byte(prev))
-	h.Write(body)
-	return hex.EncodeToString(h.Sum(nil))[:sumDigits]
-}
-
 // head is what every line begins with.
 type head struct {
 	N  int       `json:"n"` // from 1 on
 	At time.Time `json:"at"`
 }
 
-// position is how far the good lines of a journal go.
-type position struct {
-	lines int
+// Position is a place in a journal, behind a good line, from which the next follows. The zero value is its beginning.
+type Position struct {
+	Lines int   // how many came before
+	Bytes int64 // their length
 	sum   string
-	bytes int64
+}
+
+func (p Position) chain(body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(p.sum))
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))[:sumDigits]
+}
+
+// after is the position behind a line of so many bytes, its end counted.
+func (p Position) after(bytes int, sum string) Position {
+	return Position{p.Lines + 1, p.Bytes + int64(bytes), sum}
+}
+
+// Check tells whether a line, without its end, can follow, and the position behind it.
+func (p Position) Check(line []byte) (next Position, good bool) {
+	if len(line) < sumLen {
+		return p, false
+	}
+	body, tail := line[:len(line)-sumLen], line[len(line)-sumLen:]
+	sum := p.chain(body)
+	var h head
+	if string(tail) != sumOpening+sum+`"}` || json.Unmarshal(line, &h) != nil || h.N != p.Lines+1 {
+		return p, false
+	}
+	return p.after(len(line)+1, sum), true
+}
+
+// Seal makes the line that comes next, with its end, of a JSON object that has no members n, at and sum.
+func (p Position) Seal(v any, at time.Time) (line []byte, next Position, err error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, p, err
+	}
+	body, err := json.Marshal(head{p.Lines + 1, at.UTC().Truncate(time.Millisecond)})
+	if err != nil {
+		return nil, p, err
+	}
+	body = body[:len(body)-1] // without the closing brace
+	if b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("{")), []byte("}")); len(b) > 0 {
+		body = append(append(body, ','), b...)
+	}
+	sum := p.chain(body)
+	line = append(body, sumOpening+sum+"\"}\n"...)
+	return line, p.after(len(line), sum), nil
 }
 
 // Read reads the named journal of a folder and hands its lines out in their order, each as it was given to [Writer.Add]
 // with the members n, at and sum besides. One that is not there has no lines. What is behind the last good line is a torn
-// write, on which nothing was built; but where more whole lines follow it, the journal is damaged: [ErrDamaged].
-func Read(root *os.Root, name string, take func(line []byte) error) error {
-	_, err := read(root, name, take)
-	return err
-}
-
-func read(root *os.Root, name string, take func(line []byte) error) (p position, err error) {
+// write, on which nothing was built; but where more whole lines follow it, or take gives an error, the journal is damaged:
+// [ErrDamaged]. end is behind the last good line that take took.
+func Read(root *os.Root, name string, take func(line []byte) error) (end Position, err error) {
 	f, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
+		return end, nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("read journal: %w", err)
+		return end, fmt.Errorf("read journal: %w", err)
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 64<<10)
+	return ReadFrom(f, take)
+}
+
+// ReadFrom is Read for a journal that is open.
+func ReadFrom(r io.Reader, take func(line []byte) error) (end Position, err error) {
+	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err == io.EOF { // its end, or a torn line
-			return p, nil
+			return end, nil
 		}
 		if err != nil {
-			return p, fmt.Errorf("read journal: %w", err)
+			return end, fmt.Errorf("read journal: %w", err)
 		}
 		line = bytes.TrimSuffix(line, []byte{'\n'})
-		sum, good := p.check(line)
+		next, good := end.Check(line)
 		if !good {
 			// Behind a torn line there can be what a file system fills up with, and nothing else.
 			rest, err := io.ReadAll(io.LimitReader(in, mostFilling))
 			if err != nil {
-				return p, fmt.Errorf("read journal: %w", err)
+				return end, fmt.Errorf("read journal: %w", err)
 			}
 			if len(bytes.TrimRight(rest, "\x00")) > 0 {
-				return p, fmt.Errorf("line %d: %w", p.lines+1, ErrDamaged)
+				return end, fmt.Errorf("line %d: %w", end.Lines+1, ErrDamaged)
 			}
-			return p, nil
+			return end, nil
 		}
 		if err := take(line); err != nil {
-			return p, fmt.Errorf("line %d: %w: %w", p.lines+1, ErrDamaged, err)
+			return end, fmt.Errorf("line %d: %w: %w", end.Lines+1, ErrDamaged, err)
 		}
-		p = position{p.lines + 1, sum, p.bytes + int64(len(line)) + 1}
+		end = next
 	}
-}
-
-// check tells whether a line, without its end, can follow.
-func (p position) check(line []byte) (sum string, good bool) {
-	if len(line) < sumLen {
-		return "", false
-	}
-	body, tail := line[:len(line)-sumLen], line[len(line)-sumLen:]
-	sum = chain(p.sum, body)
-	var h head
-	return sum, string(tail) == sumOpening+sum+`"}` && json.Unmarshal(line, &h) == nil && h.N == p.lines+1
 }
 
 // Writer adds lines to a journal. After an error nothing more is written: what is in the file then is told by reading it.
 type Writer struct {
 	f     *os.File
-	p     position
+	p     Position
 	err   error
 	After func(lines int) error // for tests: once so many lines are written; an error is as one of writing
 }
 
 // Open reads a journal as [Read] does, and opens it for adding to; a torn end is cut off.
 func Open(root *os.Root, name string, take func(line []byte) error) (*Writer, error) {
-	p, err := read(root, name, take)
+	p, err := Read(root, name, take)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +152,7 @@ func Open(root *os.Root, name string, take func(line []byte) error) (*Writer, er
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := f.Truncate(p.bytes); err != nil {
+	if err := f.Truncate(p.Bytes); err != nil {
 		return nil, errors.Join(fmt.Errorf("open journal: %w", err), f.Close())
 	}
 	return &Writer{f: f, p: p}, nil
@@ -148,16 +175,16 @@ func (w *Writer) Write(lines ...any) error {
 		return w.err
 	}
 	for _, v := range lines {
-		line, sum, err := w.seal(v)
+		line, next, err := w.p.Seal(v, time.Now())
 		if err != nil {
 			return w.fail(err)
 		}
 		if _, err := w.f.Write(line); err != nil {
 			return w.fail(err)
 		}
-		w.p = position{w.p.lines + 1, sum, w.p.bytes + int64(len(line))}
+		w.p = next
 		if w.After != nil {
-			if err := w.After(w.p.lines); err != nil {
+			if err := w.After(w.p.Lines); err != nil {
 				return w.fail(err)
 			}
 		}
@@ -167,24 +194,6 @@ func (w *Writer) Write(lines ...any) error {
 
 // Sync brings what was written to the disk.
 func (w *Writer) Sync() error { return w.Add() }
-
-// seal makes the line that comes next.
-func (w *Writer) seal(v any) (line []byte, sum string, err error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, "", err
-	}
-	body, err := json.Marshal(head{w.p.lines + 1, time.Now().UTC().Truncate(time.Millisecond)})
-	if err != nil {
-		return nil, "", err
-	}
-	body = body[:len(body)-1] // without the closing brace
-	if b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("{")), []byte("}")); len(b) > 0 {
-		body = append(append(body, ','), b...)
-	}
-	sum = chain(w.p.sum, body)
-	return append(body, sumOpening+sum+"\"}\n"...), sum, nil
-}
 
 func (w *Writer) fail(err error) error {
 	w.err = fmt.Errorf("write journal: %w", err)

@@ -15,7 +15,7 @@ type note struct {
 
 func texts(t *testing.T, root *os.Root) (list []string, err error) {
 	t.Helper()
-	err = Read(root, "j", func(line []byte) error {
+	_, err = Read(root, "j", func(line []byte) error {
 		var n note
 		if err := json.Unmarshal(line, &n); err != nil {
 			return err

@@ -69,7 +69,8 @@ func (s *state) read(line []byte) error {
 // readJournal reads what a journal tells.
 func readJournal(root *os.Root, name string) (state, error) {
 	s := newState()
-	return s, journal.Read(root, name, s.read)
+	_, err := journal.Read(root, name, s.read)
+	return s, err
 }
 
 func (s *state) take(rec record) {
