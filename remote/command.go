@@ -8,7 +8,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -30,6 +29,14 @@ const maxCommands = 6
 
 // command starts a script. Its channel is closed when ctx ends.
 func (l *link) command(ctx context.Context, script string, framed bool) (*command, error) {
+	c, err := l.tryCommand(ctx, script, framed)
+	if errors.Is(err, errStale) {
+		c, err = l.tryCommand(ctx, script, framed)
+	}
+	return c, err
+}
+
+func (l *link) tryCommand(ctx context.Context, script string, framed bool) (*command, error) {
 	m, err := newMarkers()
 	if err != nil {
 		return nil, err
@@ -45,7 +52,7 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 	case <-l.done:
 		return nil, l.lost()
 	}
-	sess, err := l.sessionSoon(ctx)
+	sess, ahead, err := l.session(ctx)
 	if err != nil {
 		<-l.slots
 		return nil, err
@@ -100,6 +107,9 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 			if lost := l.lostSoon(); lost != nil {
 				return nil, lost
 			}
+			if ahead && errors.Is(err, io.EOF) {
+				return nil, l.stale()
+			}
 		}
 		return nil, fmt.Errorf("%w: the host refuses to run commands", ErrNoShell)
 	}
@@ -116,70 +126,6 @@ func (l *link) command(ctx context.Context, script string, framed bool) (*comman
 		}
 	}
 	return c, nil
-}
-
-// refusedError: the host opens no session now; it may allow only few at a time (OpenSSH's MaxSessions).
-type refusedError struct{ text string }
-
-func (e *refusedError) Error() string {
-	return "open session: the host refuses it, perhaps for having too many: " + e.text
-}
-
-// sessionSoon is session for when one of ours may be about to end: it tries again for a moment.
-func (l *link) sessionSoon(ctx context.Context) (*ssh.Session, error) {
-	for wait := 50 * time.Millisecond; ; wait *= 2 {
-		s, err := l.session(ctx)
-		var refused *refusedError
-		if !errors.As(err, &refused) || wait > time.Second {
-			return s, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// session opens a channel; a host which does not answer does not hold the caller past ctx.
-func (l *link) session(ctx context.Context) (*ssh.Session, error) {
-	type result struct {
-		s   *ssh.Session
-		err error
-	}
-	ch := make(chan result, 1)
-	go func() {
-		s, err := l.client.NewSession()
-		ch <- result{s, err}
-	}()
-	abandon := func() {
-		go func() {
-			if r := <-ch; r.s != nil {
-				r.s.Close()
-			}
-		}()
-	}
-	select {
-	case r := <-ch:
-		if r.err != nil {
-			var refused *ssh.OpenChannelError
-			if errors.As(r.err, &refused) {
-				return nil, &refusedError{Safe(refused.Message)}
-			}
-			if lost := l.lostSoon(); lost != nil {
-				return nil, lost
-			}
-			return nil, fmt.Errorf("open session: %w", r.err)
-		}
-		l.begin()
-		return r.s, nil
-	case <-ctx.Done():
-		abandon()
-		return nil, ctx.Err()
-	case <-l.done:
-		abandon()
-		return nil, l.lost()
-	}
 }
 
 // skipNoise reads stdout up to and with the begin marker.

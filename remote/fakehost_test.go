@@ -32,6 +32,7 @@ type fakeHost struct {
 	accept   func(net.Conn) net.Conn                       // what the server sees of a connection; nil closes it
 	exec     func(line string, ch ssh.Channel) (done bool) // before the shell
 	mute     atomic.Bool                                   // answers no global request (keepalive)
+	hasty    time.Duration                                 // after which it closes a session that nothing was asked in; 0 for never
 	sessions atomic.Int32
 	conns    atomic.Int32
 
@@ -162,7 +163,13 @@ func itoa(n int) string {
 }
 
 func (f *fakeHost) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
+	unused := time.NewTimer(time.Hour)
+	if f.hasty > 0 {
+		unused = time.AfterFunc(f.hasty, func() { ch.Close() })
+	}
+	defer unused.Stop()
 	for r := range reqs {
+		unused.Stop()
 		var arg struct{ S string }
 		ssh.Unmarshal(r.Payload, &arg)
 		switch {

@@ -34,6 +34,10 @@ type link struct {
 
 	sftpMu sync.Mutex
 	sftpc  *sftp.Client
+
+	aheadMu sync.Mutex
+	ahead   *opening // the session that the next command or SFTP takes
+	few     bool     // the host has refused a session: none is opened ahead
 }
 
 func newLink(client *ssh.Client, addr, key string, hops []io.Closer) *link {
@@ -126,7 +130,15 @@ func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
 }
 
 func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
-	sess, err := l.sessionSoon(ctx)
+	c, err := l.sftpSession(ctx)
+	if errors.Is(err, errStale) {
+		c, err = l.sftpSession(ctx)
+	}
+	return c, err
+}
+
+func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
+	sess, ahead, err := l.session(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP: %w", err)
 	}
@@ -166,6 +178,9 @@ func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
 		sess.Close()
 		if lost := l.lostSoon(); lost != nil {
 			return nil, lost
+		}
+		if ahead && errors.Is(r.err, io.EOF) {
+			return nil, l.stale()
 		}
 		return nil, fmt.Errorf("%w: %s", ErrNoSFTP, Safe(r.err.Error()))
 	case <-ctx.Done():
