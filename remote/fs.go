@@ -121,6 +121,9 @@ func (f *FS) Plain(name string) (info fs.FileInfo, ok bool) {
 
 // ReadLink gives the text of a symbolic link, as the host tells it.
 func (f *FS) ReadLink(name string) (string, error) {
+	if to := f.known.link(name); to != "" {
+		return to, nil
+	}
 	to, err := ask(f, "readlink", name, (*sftp.Client).ReadLink)
 	if err == nil && !validRemote(to) {
 		err = &fs.PathError{Op: "readlink", Path: name, Err: fmt.Errorf("the host gives an impossible target: %.100q", to)}

@@ -30,6 +30,7 @@ var (
 type survey struct {
 	at      map[string]*fileInfo
 	in      map[string][]fs.DirEntry // what lies in the directories that were looked into
+	links   map[string]string        // where symbolic links lead
 	missing map[string]bool
 	last    string
 	taken   int // entries
@@ -37,14 +38,14 @@ type survey struct {
 }
 
 // Surveyed gives the host's files as [Host.FS] does, but lists first, with one command, what lies at and beneath some places:
-// Lstat and ReadDir answer from that where they can. It is for looking around over a slow line, not for deciding by it, as what it
+// Lstat, ReadLink and ReadDir answer from that where they can. It is for looking around over a slow line, not for deciding by it, as what it
 // tells is as old as the survey. Where the host has no shell or no find for it, or it fails, the files are those of [Host.FS].
 func (h *Host) Surveyed(ctx context.Context, s Survey) *FS {
 	f := h.FS(ctx)
 	if !h.Info().Shell || !h.bulk.sameHome || h.bulk.find != "gnu" || h.bulk.noFind.Load() || h.cfg.Engine == EngineSFTP {
 		return f
 	}
-	v := &survey{at: map[string]*fileInfo{}, in: map[string][]fs.DirEntry{}, missing: map[string]bool{}}
+	v := &survey{at: map[string]*fileInfo{}, in: map[string][]fs.DirEntry{}, links: map[string]string{}, missing: map[string]bool{}}
 	err := h.survey(ctx, s, v)
 	switch {
 	case err == nil:
@@ -106,6 +107,9 @@ func (v *survey) take(prefix string, e Listed) error {
 	v.last = e.Path
 	info := &fileInfo{name: path.Base(e.Path), size: e.Size, mode: e.Type | e.Mode, mtime: e.MTime, stat: e.Stat}
 	v.at[e.Path] = info
+	if e.Type == fs.ModeSymlink && validRemote(e.Link) {
+		v.links[e.Path] = e.Link
+	}
 	if e.Path != "." {
 		dir := path.Dir(e.Path)
 		if list, ok := v.in[dir]; ok {
@@ -163,15 +167,24 @@ if [ -x "${1%/*}" ]; then printf 'missing:n 0 0 0 0 0 0\0%s\0\0' "$1"; fi; retur
 	fmt.Fprintf(&b, "[ \"$#\" -eq 0 ] || find \"$@\" -ignore_readdir_race -maxdepth 1 -printf %s || exit 1\n", quote("%d/1:"+findFormat))
 	words(plain)
 	for _, p := range starred {
-		parts := strings.Split(dotted(p), "*")
+		star := strings.Index(p, "*")
+		end := len(p)
+		if i := strings.Index(p[star:], "/"); i >= 0 {
+			end = star + i
+		}
+		parts := strings.Split(dotted(p[:end]), "*")
 		for i := range parts {
 			parts[i] = quote(parts[i])
 		}
-		fmt.Fprintf(&b, "for p in %s; do\n", strings.Join(parts, "*"))
+		rest := strings.Split(p[end:], "*")
+		for i := range rest {
+			rest[i] = quote(rest[i])
+		}
+		fmt.Fprintf(&b, "for d in %s; do for p in \"$d\"%s; do\n", strings.Join(parts, "*"), strings.Join(rest, "*"))
 		for _, q := range slices.Sorted(maps.Keys(plain)) {
 			fmt.Fprintf(&b, "[ \"$p\" != %s ] || continue\n", quote(dotted(q)))
 		}
-		b.WriteString("if [ -e \"$p\" ]; then set -- \"$@\" \"$p\"; fi\ndone\n")
+		b.WriteString("t \"$p\" && set -- \"$@\" \"$p\"\ndone; done\n")
 	}
 	fmt.Fprintf(&b, "[ \"$#\" -eq 0 ] || exec find \"$@\" -ignore_readdir_race -maxdepth %d %s -printf %s -prune -o", s.Depth, findUnreadable, quote("-:!"+findFormat))
 	if len(s.Prune) > 0 {
@@ -200,10 +213,22 @@ func (v *survey) lstat(name string) (info fs.FileInfo, err error, ok bool) {
 		return at, nil, true
 	}
 	_, whole := v.in[path.Dir(name)]
-	if whole && name != "." || v.missing[name] {
+	gone := whole && name != "."
+	for p := name; p != "." && !gone; p = path.Dir(p) {
+		gone = v.missing[p]
+	}
+	if gone {
 		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrNotExist}, true
 	}
 	return nil, nil, false
+}
+
+// link gives where a symbolic link leads, "" where that is not known.
+func (v *survey) link(name string) string {
+	if v == nil {
+		return ""
+	}
+	return v.links[name]
 }
 
 // list gives what lies in a directory, where that is known.

@@ -45,7 +45,8 @@ func wantSame(t *testing.T, got, want *FS, dir string) {
 		s := fmt.Sprintf("%q %v %d %v %v", at.Name(), at.Mode(), at.Size()*int64(1&^b2i(at.IsDir())), at.ModTime().Unix(), *at.Sys().(*Stat))
 		list, err := f.ReadDir(name)
 		if !at.IsDir() {
-			return s
+			to, err := f.ReadLink(name)
+			return s + to + fmt.Sprint(err != nil)
 		}
 		for _, e := range list {
 			s += fmt.Sprintf(" %q %v", e.Name(), e.Type())
@@ -80,7 +81,7 @@ func b2i(b bool) int {
 func TestSurveyTellsWhatSFTPTells(t *testing.T) {
 	dir := surveyTree(t)
 	h := dialReal(t, "")
-	s := Survey{Places: []string{dir + "/home/anna", dir + "/vol*/anna", dir + "/home*/anna", dir + "/none/anna", "/no*ne/anna"}, Depth: 4, Prune: []string{"cur", "new"}}
+	s := Survey{Places: []string{dir + "/home/anna", dir + "/vol*/anna", dir + "/home*/anna", dir + "/home*/carl", dir + "/none/anna", "/no*ne/anna"}, Depth: 4, Prune: []string{"cur", "new"}}
 	f := h.Surveyed(t.Context(), s)
 	for _, p := range []string{"home/anna", "vol1/anna/mail", "vol1/anna/a b/it's\n[x]*", "vol2/anna/deep/er/and", ""} {
 		if _, ok := f.known.list(filepath.Join(dir, p)[1:]); !ok {
@@ -92,7 +93,7 @@ func TestSurveyTellsWhatSFTPTells(t *testing.T) {
 			t.Errorf("%q was looked into", p)
 		}
 	}
-	for name, want := range map[string]bool{dir + "/none": true, dir + "/home/anna/link/mail": false, dir + "/home/anna": false} {
+	for name, want := range map[string]bool{dir + "/none": true, dir + "/none/anna": true, dir + "/home/carl": true, dir + "/home/anna/link/mail": false, dir + "/home/anna": false} {
 		if _, err, ok := f.known.lstat(name[1:]); (ok && errors.Is(err, fs.ErrNotExist)) != want {
 			t.Errorf("%q is told missing: %t", name, !want)
 		}
