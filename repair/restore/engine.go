@@ -42,8 +42,8 @@ const (
 	maxRefusals    = 5  // refusals in a row for no reason of the message's own
 	batchBytes     = 64 << 20
 	firstBatch     = 1
-	largestBatch   = 1024
-	batchGrowth    = 4
+	largestBatch   = 4096
+	batchGrowth    = 8
 	lookedAtOnce   = 200 // messages in one FETCH
 	quietFor       = 250 * time.Millisecond
 	sureLooks      = 2                      // that show nothing new, where no process of the server is left at work
