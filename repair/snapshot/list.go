@@ -40,7 +40,10 @@ func (l *listing) refuse(p store.RelPath, why string) {
 	}
 }
 
-func (l *listing) close() { l.sorter.close() }
+func (l *listing) close() {
+	l.sorter.close()
+	l.cursor = nil
+}
 
 // list asks a source for its entries and keeps those that can be. What the host says is checked
 // here: whatever passes is a clean path beneath what was asked for, there once, and beneath directories only (of two entries of one name, a directory is kept).

@@ -94,6 +94,7 @@ func (s *sorter) close() {
 	for _, r := range s.parts {
 		r.close()
 	}
+	s.part, s.parts = nil, nil
 }
 
 // merged is one of the sorted parts that are merged, and merging the heap of them.

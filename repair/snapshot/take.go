@@ -224,6 +224,7 @@ func (t *taking) copyAll(ctx context.Context, done *sorter) (*roll, error) {
 		return nil, err
 	}
 	defer placed.close()
+	listed.close() // the files are about to come, and memory is wanted
 	if t.m.Refused = listed.refused; len(listed.refused) > 0 {
 		t.rep.Note(fmt.Sprintf("%d impossible names in the host's list were refused", len(listed.refused)))
 	}
