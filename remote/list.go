@@ -16,15 +16,15 @@ import (
 
 // Listed is one entry of [Host.List].
 type Listed struct {
-	Path  string      // relative to the directory listed
-	Type  fs.FileMode // type bits; fs.ModeIrregular where the host tells none we know
-	Mode  fs.FileMode // permission bits, setuid, setgid, sticky
-	Size  int64       // bytes
-	MTime time.Time   // to the nanosecond, where the file system holds that
-	Stat  Stat
-	Inode uint64
-	Link  string // target of a symbolic link, where the host's command tells it
-	Err   error  // a directory that cannot be read
+	Path   string      // relative to the directory listed
+	Type   fs.FileMode // type bits; fs.ModeIrregular where the host tells none we know
+	Mode   fs.FileMode // permission bits, setuid, setgid, sticky
+	Size   int64       // bytes
+	MTime  time.Time   // to the nanosecond, where the file system holds that
+	Stat   Stat
+	Inode  uint64
+	Target string // target of a symbolic link, where the host's command tells it
+	Err    error  // a directory that cannot be read
 }
 
 // ErrListAgain: the host's list broke off, and what was given of it does not count. Unless the connection was lost, [Host.List] will
@@ -197,7 +197,7 @@ func parseListed(facts, p, to string) (Listed, error) {
 	if err != nil {
 		return Listed{}, err
 	}
-	e := Listed{Path: rel, Link: to}
+	e := Listed{Path: rel, Target: to}
 	facts, locked := strings.CutPrefix(facts, "!")
 	if locked {
 		e.Err = fs.ErrPermission

@@ -89,8 +89,8 @@ func wantListed(t *testing.T, h *Host, dir string, files int, exact bool) {
 			t.Errorf("%q: listed %t %+v, is %v %v %d", rel, ok, e, want.Mode(), want.ModTime(), st.Ino)
 		}
 		if exact && want.Mode()&fs.ModeSymlink != 0 {
-			if to, err := os.Readlink(p); err != nil || to != e.Link {
-				t.Errorf("%q leads to %q, told is %q", rel, to, e.Link)
+			if to, err := os.Readlink(p); err != nil || to != e.Target {
+				t.Errorf("%q leads to %q, told is %q", rel, to, e.Target)
 			}
 		}
 		return nil

@@ -107,8 +107,8 @@ func (v *survey) take(prefix string, e Listed) error {
 	v.last = e.Path
 	info := &fileInfo{name: path.Base(e.Path), size: e.Size, mode: e.Type | e.Mode, mtime: e.MTime, stat: e.Stat}
 	v.at[e.Path] = info
-	if e.Type == fs.ModeSymlink && validRemote(e.Link) {
-		v.links[e.Path] = e.Link
+	if e.Type == fs.ModeSymlink && validRemote(e.Target) {
+		v.links[e.Path] = e.Target
 	}
 	if e.Path != "." {
 		dir := path.Dir(e.Path)

@@ -165,7 +165,7 @@ func (s *hostSource) listAtOnce(ctx context.Context, paths []store.RelPath, yiel
 		}
 	}
 	err := s.host.List(ctx, "/"+s.root, rel, skip, func(l remote.Listed) error {
-		e := Entry{Path: store.RelPath(l.Path), Type: l.Type, Mode: l.Mode, Size: l.Size, MTime: l.MTime, UID: l.Stat.UID, GID: l.Stat.GID, Inode: l.Inode, Link: l.Link}
+		e := Entry{Path: store.RelPath(l.Path), Type: l.Type, Mode: l.Mode, Size: l.Size, MTime: l.MTime, UID: l.Stat.UID, GID: l.Stat.GID, Inode: l.Inode, Link: l.Target}
 		if e.Type == fs.ModeSymlink && e.Link == "" {
 			link, err := s.fs(ctx).ReadLink(s.name(e.Path))
 			if e.Link = link; err != nil {
