@@ -35,7 +35,7 @@ type NewFile struct {
 // putsInFlight bounds the files written at one time: a host may allow 1024 open files, and each costs about ten requests one after the
 // other. putsMemory bounds what is held of them, in bytes; read back they are held once more.
 const (
-	putsInFlight = 256
+	putsInFlight = 512
 	putsMemory   = 16 * putChunk
 )
 
