@@ -86,10 +86,6 @@ func (t target) rcloneDelete(name, dir string) job {
 	return job{program: name, rounds: 1, check: emptied, script: fmt.Sprintf("rclone delete %s :sftp:%s", t.rcloneFlags(), dir)}
 }
 
-func (t target) rcloneUp(name, from, dir, before string) job {
-	return job{program: name, rounds: 1, check: filled, before: []string{before}, script: fmt.Sprintf("rclone copy %s %s :sftp:%s", t.rcloneFlags(), from, dir)}
-}
-
 func (t target) scp(name, from string, n int) job {
 	return job{program: name, files: n, script: fmt.Sprintf("scp -q -r -F none -i %s -P %s -o UserKnownHostsFile=%s -o BatchMode=yes %s:%s %s", t.IdentityFile(), t.ports[t.way], t.known[t.way], t.login(), from, t.folder(name))}
 }
