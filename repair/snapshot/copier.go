@@ -311,7 +311,7 @@ func hashLocal(ctx context.Context, dst *os.Root, name string, size int64) (stri
 	}
 	h := sha256.New()
 	sink := &sink{ctx: ctx, out: io.Discard, hash: h, left: size, tell: func(int64) {}}
-	if _, err := io.CopyBuffer(sink, struct{ io.Reader }{f}, make([]byte, copyBuffer)); err != nil {
+	if _, err := io.CopyBuffer(sink, struct{ io.Reader }{f}, make([]byte, min(size+1, copyBuffer))); err != nil {
 		return "", err
 	}
 	return hexSum(h), nil
