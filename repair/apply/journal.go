@@ -92,7 +92,7 @@ func replay(read func(take func(line []byte) error) (journal.Position, error)) (
 }
 
 // errOrder: a line cannot follow what came before.
-var errOrder = errors.New("it cannot stand here")
+var errOrder = errors.New("it cannot follow what stands before it")
 
 // take adds one line.
 func (r *Replay) take(rec record) error {
