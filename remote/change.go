@@ -19,6 +19,14 @@ type Attr struct {
 	MTime time.Time   // zero: left as it is; SFTP version 3 keeps whole seconds up to the year 2106, and the access time is set to the same
 }
 
+// mode is that of a new file.
+func (a Attr) mode() fs.FileMode {
+	if a.Mode&settable == 0 {
+		return 0o600
+	}
+	return a.Mode & settable
+}
+
 const settable = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
 // ErrChanged: a file is not the one any more that the guard passed.
@@ -77,10 +85,11 @@ func (r *Root) Mkdir(ctx context.Context, p WritablePath, a Attr) error {
 // [fs.ErrExist]. OpenSSH refuses that by itself for files; elsewhere a file that appears between the look and the
 // rename would be lost.
 func (r *Root) Rename(ctx context.Context, from, to WritablePath) error {
-	return r.rename(ctx, r.view, from, to)
+	return r.rename(ctx, r.view, from, to, nil)
 }
 
-func (r *Root) rename(ctx context.Context, view viewer, from, to WritablePath) error {
+// rename is Rename; fit, which may be nil, judges what stands at from just before.
+func (r *Root) rename(ctx context.Context, view viewer, from, to WritablePath, fit func(seen) error) error {
 	free := make(chan error, 1)
 	go func() { free <- r.absent(ctx, "rename", view, to) }()
 	at, err := r.again(ctx, "rename", view, from)
@@ -92,6 +101,11 @@ func (r *Root) rename(ctx context.Context, view viewer, from, to WritablePath) e
 		return err
 	case at.err != nil:
 		return at.err
+	}
+	if fit != nil {
+		if err := fit(at); err != nil {
+			return err
+		}
 	}
 	if r.abs(to.rel) != r.dir+"/"+to.rel {
 		return fmt.Errorf("rename to %s: %w", Safe(to.rel), ErrUnguarded)

@@ -128,6 +128,14 @@ func (l *link) tryCommand(ctx context.Context, script string, framed bool) (*com
 	return c, nil
 }
 
+// keepErrors reads what comes on stderr, to the end, and keeps the beginning of it.
+func (c *command) keepErrors() {
+	errs := newBounded(noiseLimit)
+	errs.drop = true
+	c.errText = errs.bytes
+	go io.Copy(errs, c.stderr)
+}
+
 // skipNoise reads stdout up to and with the begin marker.
 func (c *command) skipNoise(ctx context.Context) error {
 	want := []byte(c.marks.begin[0] + c.marks.begin[1] + "\n")

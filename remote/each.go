@@ -11,10 +11,11 @@ import (
 const inFlight = 1024
 
 // GuardEach is [Root.Guard] for many paths, over a slow line in seconds. report is called once for each, in any order
-// but never twice at a time. What is known of directories serves for up to a second; each file is looked at by itself.
+// but never twice at a time. What is known of directories serves for up to a second; each file is looked at by itself, or, where one
+// directory holds many of them and the host has find, all in one list.
 // The error is that of ctx or of the connection.
 func (r *Root) GuardEach(ctx context.Context, rels []string, class Class, report func(i int, p GuardedPath, err error)) error {
-	view := newSharedView(r.view)
+	view := r.listed(ctx, newSharedView(r.view), rels)
 	ats := make([]seen, len(rels))
 	return r.each(ctx, len(rels), inFlight, false, func(i int) (err error) {
 		ats[i], err = r.check(ctx, view, rels[i], class, true)
@@ -30,7 +31,7 @@ func (r *Root) GuardEach(ctx context.Context, rels []string, class Class, report
 
 // GuardWriteEach is [Root.GuardWrite] for many paths, with what is said of [Root.GuardEach].
 func (r *Root) GuardWriteEach(ctx context.Context, rels []string, class Class, report func(i int, p WritablePath, err error)) error {
-	view := newSharedView(r.view)
+	view := r.listed(ctx, newSharedView(r.view), rels)
 	ats := make([]seen, len(rels))
 	return r.each(ctx, len(rels), inFlight, false, func(i int) (err error) {
 		ats[i], err = r.check(ctx, view, rels[i], class, false)
@@ -59,7 +60,7 @@ type Move struct{ From, To WritablePath }
 // destination may be given twice.
 func (r *Root) RenameEach(ctx context.Context, moves []Move, report func(i int, err error)) error {
 	view := newSharedView(r.view)
-	return r.each(ctx, len(moves), inFlight, true, func(i int) error { return r.rename(ctx, view, moves[i].From, moves[i].To) }, report)
+	return r.each(ctx, len(moves), inFlight, true, func(i int) error { return r.rename(ctx, view, moves[i].From, moves[i].To, nil) }, report)
 }
 
 // each does work 0 to n-1, at most so many at one time. It returns the first error where stop is set, else only that of ctx or

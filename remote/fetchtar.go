@@ -18,6 +18,7 @@ type bulkFacts struct {
 	slowStart bool   // a command takes long to begin
 	sameHome  bool   // commands and SFTP see the same home directory
 	noTar     atomic.Bool
+	noLay     atomic.Bool // its tar writes nothing that can be used
 	tarEager  atomic.Bool // it wants all names before it begins
 	noFind    atomic.Bool
 }

@@ -130,10 +130,7 @@ func (l *link) listing(ctx context.Context, script string, read func(*bufio.Read
 	}
 	defer c.stop()
 	c.stdin.Close()
-	errs := newBounded(noiseLimit)
-	errs.drop = true
-	c.errText = errs.bytes
-	go io.Copy(errs, c.stderr)
+	c.keepErrors()
 	if err := c.skipNoise(ctx); err != nil {
 		return err
 	}

@@ -6,16 +6,20 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/sync/semaphore"
 )
 
-// putChunk is how much of a file is written, or read back, between two looks at the context.
-const putChunk = 1 << 20
+const (
+	// putChunk is how much of a file is written, or read back, between two looks at the context, in bytes.
+	putChunk = 1 << 20
+	// packet is how much one request of SFTP can write, in bytes.
+	packet = 32 << 10
+)
 
 // Put writes a new file: all of src into temp, which is made anew, or emptied if it is there from an interrupted run; then
 // it is synced where the host can, read back and compared, given its attributes, and renamed to its place. It never
@@ -32,19 +36,31 @@ type NewFile struct {
 	Size     int64 // bytes
 }
 
-// putsInFlight bounds the files written at one time: a host may allow 1024 open files, and each costs about ten requests one after the
-// other. putsMemory bounds what is held of them, in bytes; read back they are held once more.
+// putsInFlight bounds the files open at one time, of which a host may allow 1024; each costs eight requests one after the other.
+// putsMemory bounds what is held of them, in bytes; read back they are held once more.
 const (
 	putsInFlight = 512
 	putsMemory   = 16 * putChunk
 )
 
-// PutEach is [Root.Put] for many files, in no order, with what is said of [Root.RemoveEach]. open gives the bytes of one, and they
-// are closed when they have been read. No destination may be given twice.
+// PutEach is [Root.Put] for many files, in no order, with what is said of [Root.RemoveEach], but that of files which were not begun
+// the temporary ones may be there. open gives the bytes of one, perhaps a second time, and they are closed when they have been read. No
+// path may be given twice. Where there is a shell with tar, many small files are written by that, beside SFTP's rules: see layTar.
 func (r *Root) PutEach(ctx context.Context, files []NewFile, open func(i int) (io.ReadCloser, error), report func(i int, err error)) error {
 	view := newSharedView(r.view)
-	memory := semaphore.NewWeighted(putsMemory)
-	return r.each(ctx, len(files), putsInFlight, true, func(i int) error {
+	laid := r.layTar(ctx, view, files, open)
+	memory, handles := semaphore.NewWeighted(putsMemory), semaphore.NewWeighted(putsInFlight)
+	return r.each(ctx, len(files), inFlight, true, func(i int) error {
+		if size, ok := laid[i]; ok {
+			err := r.rename(ctx, view, files[i].Temp, files[i].To, func(at seen) error { return files[i].laid(at, size) })
+			if !errors.Is(err, errNotLaid) {
+				return err
+			}
+		}
+		if err := handles.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer handles.Release(1)
 		need := putBuffer(files[i].Size)
 		if err := memory.Acquire(ctx, need); err != nil {
 			return err
@@ -76,52 +92,63 @@ func (r *Root) put(ctx context.Context, view viewer, f NewFile, src io.Reader) e
 	if err != nil {
 		return err
 	}
-	if err := r.writeTemp(ctx, temp, at.err == nil, src, f); err != nil {
+	size, err := r.writeTemp(ctx, temp, at, src, f)
+	if err != nil {
 		return fmt.Errorf("put %s: the incomplete copy %s may be left: %w", Safe(to.rel), Safe(temp.rel), err)
 	}
-	if err := r.rename(ctx, view, temp, to); err != nil {
+	err = r.rename(ctx, view, temp, to, func(at seen) error {
+		if at.size != size {
+			return fsError("put", r.abs(temp.rel), fmt.Errorf("the host holds %d of %d bytes (%w)", at.size, size, ErrFull))
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("put %s: the complete copy %s is left: %w", Safe(to.rel), Safe(temp.rel), err)
 	}
 	return nil
 }
 
-// writeTemp makes temp, which may be there, hold src with its attributes, and proves it.
-func (r *Root) writeTemp(ctx context.Context, temp WritablePath, there bool, src io.Reader, n NewFile) error {
+// writeTemp makes temp, where this was seen, hold src with its attributes, proves it, and gives its size in bytes.
+func (r *Root) writeTemp(ctx context.Context, temp WritablePath, at seen, src io.Reader, n NewFile) (size int64, err error) {
 	flags := os.O_RDWR | os.O_CREATE | os.O_EXCL
-	if there {
+	if at.err == nil {
 		flags = os.O_RDWR | os.O_TRUNC
 	}
+	if at.err == nil && at.mode&0o600 != 0o600 { // it had its attributes already
+		if err := r.setAttr(ctx, temp.rel, Attr{Mode: 0o600}); err != nil {
+			return 0, err
+		}
+	}
 	var f *sftp.File
-	err := r.act(ctx, "open", temp.rel, func(abs string) (err error) {
+	err = r.act(ctx, "open", temp.rel, func(abs string) (err error) {
 		f, err = r.sftp.OpenFile(abs, flags)
 		return err
 	})
 	if err != nil {
-		return full(err)
+		return 0, full(err)
 	}
-	err = r.fill(ctx, temp.rel, f, src, n.Size)
+	mode := n.Attr.mode()
+	size, err = r.fill(ctx, temp.rel, f, src, n.Size, mode&fs.ModePerm)
 	closeErr := r.act(ctx, "close", temp.rel, func(string) error { return f.Close() })
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if closeErr != nil {
-		return full(closeErr)
+		return 0, full(closeErr)
 	}
-	a := n.Attr
-	if a.Mode&settable == 0 {
-		a.Mode = 0o600
+	if mode == mode&fs.ModePerm {
+		mode = 0 // it has it
 	}
-	return r.setAttr(ctx, temp.rel, a)
+	return size, r.setAttr(ctx, temp.rel, Attr{Mode: mode, MTime: n.Attr.MTime})
 }
 
-// fill writes src, of about this size, into the open, empty file, syncs it and reads it back.
-func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader, about int64) error {
-	// Until it has its own mode nobody else may read it.
-	if err := r.act(ctx, "chmod", rel, func(string) error { return f.Chmod(0o600) }); err != nil {
-		return err
+// fill writes src, of about this size, into the open, empty file, syncs it, reads it back, and gives its size in bytes.
+func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader, about int64, mode fs.FileMode) (size int64, err error) {
+	// Before there is anything to read in it.
+	if err := r.act(ctx, "chmod", rel, func(string) error { return f.Chmod(mode) }); err != nil {
+		return 0, err
 	}
 	sum := sha256.New()
-	var size int64
 	for {
 		buf := make([]byte, putBuffer(about-size)) // a new one: the library may still hold it when ctx ends
 		n, readErr := io.ReadFull(src, buf)
@@ -130,18 +157,22 @@ func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader
 			sum.Write(chunk)
 			size += int64(n)
 			err := r.act(ctx, "write", rel, func(string) error {
+				if n <= packet {
+					_, err := f.Write(chunk)
+					return err
+				}
 				_, err := f.ReadFromWithConcurrency(bytes.NewReader(chunk), 64)
 				return err
 			})
 			if err != nil {
-				return full(err)
+				return 0, full(err)
 			}
 		}
 		if readErr == io.EOF || readErr == io.ErrUnexpectedEOF {
 			break
 		}
 		if readErr != nil {
-			return fmt.Errorf("read what is to be written: %w", readErr)
+			return 0, fmt.Errorf("read what is to be written: %w", readErr)
 		}
 	}
 	synced := make(chan error, 1)
@@ -152,11 +183,14 @@ func (r *Root) fill(ctx context.Context, rel string, f *sftp.File, src io.Reader
 		}
 		synced <- r.act(ctx, "fsync", rel, func(string) error { return f.Sync() })
 	}()
-	err := r.readBack(ctx, rel, f, size, sum)
+	got, err := r.sumBack(ctx, rel, f, size)
 	if syncErr := <-synced; syncErr != nil {
-		return full(syncErr)
+		return 0, full(syncErr)
 	}
-	return err
+	if err == nil && !bytes.Equal(got, sum.Sum(nil)) {
+		err = fsError("put", r.abs(rel), errors.New("what the host holds is not what was written"))
+	}
+	return size, err
 }
 
 // full adds what a plain "failure" of a write most often stands for.
@@ -166,35 +200,6 @@ func full(err error) error {
 		return fmt.Errorf("%w (%w)", err, ErrFull)
 	}
 	return err
-}
-
-// readBack compares what the host now holds with what was written.
-func (r *Root) readBack(ctx context.Context, rel string, f *sftp.File, size int64, want hash.Hash) error {
-	var have int64
-	statErr := make(chan error, 1)
-	go func() {
-		statErr <- r.act(ctx, "stat", rel, func(string) error {
-			fi, err := f.Stat()
-			if err == nil {
-				have = fi.Size()
-			}
-			return err
-		})
-	}()
-	got, err := r.sumBack(ctx, rel, f, size)
-	if err2 := <-statErr; err2 != nil {
-		return err2
-	}
-	if have != size {
-		return fsError("put", r.abs(rel), fmt.Errorf("the host holds %d of %d bytes (%w)", have, size, ErrFull))
-	}
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(got, want.Sum(nil)) {
-		return fsError("put", r.abs(rel), errors.New("what the host holds is not what was written"))
-	}
-	return nil
 }
 
 // sumBack reads and hashes what the host now holds.

@@ -44,6 +44,7 @@ type Root struct {
 	view  viewer
 	link  *link
 	sftp  *sftp.Client
+	host  *Host // nil: there is SFTP alone
 }
 
 // Dir is the mail root's absolute path, symbolic links resolved.
@@ -64,7 +65,12 @@ func (h *Host) OpenRoot(ctx context.Context, mailRoot string) (*Root, error) {
 		return nil, fmt.Errorf("open mail root: %w", err)
 	}
 	info := h.Info()
-	return openRoot(ctx, l, c, []string{info.Home, info.HomeLink}, info.UID, mailRoot)
+	r, err := openRoot(ctx, l, c, []string{info.Home, info.HomeLink}, info.UID, mailRoot)
+	if err != nil {
+		return nil, err
+	}
+	r.host = h
+	return r, nil
 }
 
 func openRoot(ctx context.Context, l *link, c *sftp.Client, homes []string, uid int, mailRoot string) (*Root, error) {

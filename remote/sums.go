@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -95,6 +94,7 @@ type summing struct {
 	rel   []string
 	sizes []int64 // of the beginnings that are wanted; nil for whole files
 	tool  struct{ files, input string }
+	first string // a command, ended by a semicolon, for the files named in arguments, before they are summed many at a time
 	yield func(int, [32]byte, error) error
 	done  []bool // given to yield
 	stop  error  // what yield returned
@@ -128,7 +128,7 @@ func plainName(name string) bool { return !strings.ContainsAny(name, "\\\n\r") }
 const xargsScript = `cd %s || exit 1
 LC_ALL=C; export LC_ALL
 xargs -0 -n 500 sh -c 'odd=; for f; do if [ ! -f "$f" ] || [ -h "$f" ]; then odd=1; fi; done
-if [ -z "$odd" ]; then exec %[2]s "$@" </dev/null; fi
+if [ -z "$odd" ]; then %[3]s exec %[2]s "$@" </dev/null; fi
 for f; do if [ -f "$f" ] && [ ! -h "$f" ]; then %[2]s "$f" </dev/null; fi; done' sh
 :`
 
@@ -162,7 +162,11 @@ func (s *summing) many(l *link) error {
 	if s.host.bulk.xargs {
 		script, before, after = xargsScript, "./", "\x00"
 	}
-	return s.stream(l, fmt.Sprintf(script, quote(s.dir), s.tool.files), func(w *bufio.Writer) error {
+	args := []any{quote(s.dir), s.tool.files, s.first}
+	if !s.host.bulk.xargs {
+		args = args[:2]
+	}
+	return l.stream(s.ctx, fmt.Sprintf(script, args...), func(w *bufio.Writer) error {
 		for name := range where {
 			w.WriteString(before)
 			w.WriteString(name)
@@ -219,7 +223,7 @@ func (s *summing) single(l *link) error {
 			part, todo = append(part, todo[0]), todo[1:]
 		}
 		script.WriteString(":")
-		err := s.stream(l, script.String(), nil, func(line string) error {
+		err := l.stream(s.ctx, script.String(), nil, func(line string) error {
 			var i int
 			if _, err := fmt.Sscanf(line, "%d ", &i); err != nil || i < 0 || i >= len(s.rel) || s.done[i] {
 				return nil
@@ -273,23 +277,23 @@ func cutSum(line string) (sum [32]byte, rest string, ok bool) {
 }
 
 // stream runs a script, writes to it and takes its lines as they come.
-func (s *summing) stream(l *link, script string, write func(*bufio.Writer) error, line func(string) error) error {
-	c, err := l.command(s.ctx, script, false)
+func (l *link) stream(ctx context.Context, script string, write func(*bufio.Writer) error, line func(string) error) error {
+	c, err := l.command(ctx, script, false)
 	if err != nil {
 		return err
 	}
 	defer c.stop()
-	go io.Copy(io.Discard, c.stderr)
+	c.keepErrors()
 	go func() {
 		defer c.stdin.Close()
 		if write != nil {
-			w := bufio.NewWriter(c.stdin)
+			w := bufio.NewWriterSize(c.stdin, packet)
 			if write(w) == nil {
 				w.Flush()
 			}
 		}
 	}()
-	if err := c.skipNoise(s.ctx); err != nil {
+	if err := c.skipNoise(ctx); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(c.stdout)

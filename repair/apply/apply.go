@@ -86,12 +86,8 @@ type Outcome struct {
 // Complete reports whether every step is done.
 func (o Outcome) Complete() bool { return o.Done == o.Total }
 
-// maxBatch is how many independent steps share one write of the journal; of puts, which take longer and of which each that was begun
-// must be read again after a kill, maxPuts.
-const (
-	maxBatch = 4096
-	maxPuts  = 1024
-)
+// maxBatch is how many independent steps share one write of the journal. What was begun of them must be looked at again after a kill.
+const maxBatch = 4096
 
 // batch gives the end of the run of steps, from i on, that can be done together in no order. Index files go one by
 // one: there the order is what keeps the mailbox readable.
@@ -100,12 +96,8 @@ func batch(steps []plan.Step, i int) int {
 	if !together(first) {
 		return i + 1
 	}
-	most := maxBatch
-	if first.Op == plan.OpPut {
-		most = maxPuts
-	}
 	j := i + 1
-	for j < len(steps) && j-i < most && together(steps[j]) && steps[j].Op == first.Op &&
+	for j < len(steps) && j-i < maxBatch && together(steps[j]) && steps[j].Op == first.Op &&
 		steps[j].Class == first.Class && steps[j].ToClass == first.ToClass {
 		j++
 	}

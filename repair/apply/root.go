@@ -122,35 +122,52 @@ func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Prepared, error
 		files[i] = remote.NewFile{Temp: temp[i], To: to[i], Size: s.Size, Attr: remote.Attr{Mode: s.Mode, MTime: s.MTime}}
 	}
 	do := func(ctx context.Context, open func(plan.Step) (io.ReadCloser, error), report func(int, error)) error {
-		failed := map[int]error{}
+		failed, done := map[int]error{}, make([]bool, len(steps))
 		err := o.root.PutEach(ctx, files, func(i int) (io.ReadCloser, error) { return open(steps[i]) }, func(i int, err error) {
 			if err != nil {
 				failed[i] = err
 				return
 			}
+			done[i] = true
 			report(i, nil)
 		})
+		if err != nil {
+			o.sweep(ctx, steps, done, failed)
+		}
 		for i, err := range failed {
-			report(i, o.sweep(ctx, steps[i], err))
+			report(i, err)
 		}
 		return err
 	}
 	return Prepared{Do: do, At: sights(steps, func(i int) fs.FileInfo { return to[i].Seen() })}, nil
 }
 
-// sweep removes what is left of a file that could not be put: it would only take up room, of which there may be none. That it is ours
-// its name and class say.
-func (o *rootHost) sweep(ctx context.Context, s plan.Step, err error) error {
+// sweep removes what is left of files that were not put: it would only take up room, of which there may be none. That it is ours its
+// name and class say. Where that fails, it adds to the error of the file.
+func (o *rootHost) sweep(ctx context.Context, steps []plan.Step, done []bool, failed map[int]error) {
 	if !o.root.Removable() {
-		return err
+		return
 	}
 	clean := context.WithoutCancel(ctx)
-	if p, guardErr := o.root.Guard(clean, string(s.Temp), remote.ClassTemp); guardErr == nil {
-		if removeErr := o.root.Remove(clean, p); removeErr != nil {
-			return fmt.Errorf("%w; its temporary file stays: %w", err, removeErr)
+	var rest []plan.Step
+	var of []int
+	for i, s := range steps {
+		if !done[i] {
+			rest, of = append(rest, s), append(of, i)
 		}
 	}
-	return err
+	var left []remote.GuardedPath
+	var at []int
+	o.root.GuardEach(clean, names(rest, func(s plan.Step) store.RelPath { return s.Temp }), remote.ClassTemp, func(n int, p remote.GuardedPath, err error) {
+		if err == nil {
+			left, at = append(left, p), append(at, of[n])
+		}
+	})
+	o.root.RemoveEach(clean, left, func(n int, err error) {
+		if i := at[n]; err != nil && failed[i] != nil {
+			failed[i] = fmt.Errorf("%w; its temporary file stays: %w", failed[i], err)
+		}
+	})
 }
 
 // sinceGuarded makes a file that has changed since the guard's look one that has changed since the plan was made.
@@ -237,8 +254,24 @@ func (o *rootHost) Lstat(ctx context.Context, paths []store.RelPath, yield func(
 	})
 }
 
-// Sums reads the files and hashes them here.
+// hashThere is from how many files on the host is asked to hash them.
+const hashThere = 64
+
+// Sums has the host hash the files if they are many and it can, and else reads them and hashes them here.
 func (o *rootHost) Sums(ctx context.Context, paths []store.RelPath, yield func(i int, sum string, err error)) error {
+	if len(paths) >= hashThere {
+		rels := make([]string, len(paths))
+		for i, p := range paths {
+			rels[i] = string(p)
+		}
+		err := o.h.Sums(ctx, o.root.Dir(), rels, func(i int, sum [32]byte, err error) error {
+			yield(i, hex.EncodeToString(sum[:]), err)
+			return nil
+		})
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
 	var mu sync.Mutex
 	return each(ctx, len(paths), readers, func(i int) error {
 		sum, err := o.sum(ctx, paths[i])
