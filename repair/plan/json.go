@@ -1,8 +1,12 @@
 package plan
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -100,34 +104,133 @@ func (p *Promise) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-type planJSON struct {
-	Version   int             `json:"version"`
-	Run       string          `json:"run"`
-	Of        string          `json:"of,omitempty"`
-	Root      pathtext.Path   `json:"root"`
-	Layout    store.Layout    `json:"layout"`
-	Remedy    Remedy          `json:"remedy"`
-	Aside     bool            `json:"aside"`
-	Mailboxes []pathtext.Path `json:"mailboxes"`
-	Steps     []Step          `json:"steps"`
-	Folders   []Folder        `json:"folders,omitempty"`
-	Costs     []Cost          `json:"costs,omitempty"`
-	Facts     []Facts         `json:"facts,omitempty"`
-	Promise   []Promise       `json:"promise,omitempty"`
-	Notes     []string        `json:"notes,omitempty"`
-	Snapshot  string          `json:"snapshot,omitempty"`
-	Moves     *Moves          `json:"moves,omitempty"`
-}
+// A plan's JSON, in this order: what stands before the steps, the steps, what stands after them.
+type (
+	planHead struct {
+		Version   int             `json:"version"`
+		Run       string          `json:"run"`
+		Of        string          `json:"of,omitempty"`
+		Root      pathtext.Path   `json:"root"`
+		Layout    store.Layout    `json:"layout"`
+		Remedy    Remedy          `json:"remedy"`
+		Aside     bool            `json:"aside"`
+		Mailboxes []pathtext.Path `json:"mailboxes"`
+	}
+	planTail struct {
+		Folders  []Folder  `json:"folders,omitempty"`
+		Costs    []Cost    `json:"costs,omitempty"`
+		Facts    []Facts   `json:"facts,omitempty"`
+		Promise  []Promise `json:"promise,omitempty"`
+		Notes    []string  `json:"notes,omitempty"`
+		Snapshot string    `json:"snapshot,omitempty"`
+		Moves    *Moves    `json:"moves,omitempty"`
+	}
+	planRest struct {
+		planHead
+		planTail
+	}
+)
 
 // MarshalJSON writes the plan with lower-case names and paths that survive.
 func (p Plan) MarshalJSON() ([]byte, error) {
-	return json.Marshal(planJSON{p.Version, p.Run, p.Of, pathtext.Path(p.Root), p.Layout, p.Remedy, p.Aside,
-		pathtext.Of(p.Mailboxes), p.Steps, p.Folders, p.Costs, p.Facts, p.Promise, p.Notes, p.Snapshot, p.Moves})
+	var b bytes.Buffer
+	err := p.write(&b, false)
+	return b.Bytes(), err
+}
+
+// WriteJSON writes what MarshalJSON gives, indented by two spaces and ended by a newline, but holds one step of it at a time.
+func (p Plan) WriteJSON(w io.Writer) error { return p.write(w, true) }
+
+func (p Plan) write(to io.Writer, indent bool) error {
+	w := bufio.NewWriter(to)
+	marshal, field, between, last, end := json.Marshal, `,"steps":`, "", "", "}"
+	if indent {
+		marshal = func(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
+		field, between, last, end = ",\n  \"steps\": ", "\n    ", "\n  ", "\n}"
+	}
+	head, headErr := marshal(planHead{p.Version, p.Run, p.Of, pathtext.Path(p.Root), p.Layout, p.Remedy, p.Aside, pathtext.Of(p.Mailboxes)})
+	tail, tailErr := marshal(planTail{p.Folders, p.Costs, p.Facts, p.Promise, p.Notes, p.Snapshot, p.Moves})
+	if err := errors.Join(headErr, tailErr); err != nil {
+		return err
+	}
+	w.Write(bytes.TrimSuffix(head, []byte(end)))
+	w.WriteString(field)
+	var step bytes.Buffer
+	for i, s := range p.Steps {
+		b, err := s.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		if indent {
+			step.Reset()
+			if err := json.Indent(&step, b, between[1:], "  "); err != nil {
+				return err
+			}
+			b = step.Bytes()
+		}
+		w.WriteByte("[,"[min(i, 1)])
+		w.WriteString(between)
+		w.Write(b)
+	}
+	switch {
+	case len(p.Steps) > 0:
+		w.WriteString(last + "]")
+	case p.Steps == nil:
+		w.WriteString("null")
+	default:
+		w.WriteString("[]")
+	}
+	if inner := bytes.TrimSuffix(tail[1:], []byte(end)); !bytes.Equal(inner, []byte("}")) && len(inner) > 0 {
+		w.WriteByte(',')
+		w.Write(inner)
+	}
+	w.WriteString(end)
+	if indent {
+		w.WriteByte('\n')
+	}
+	return w.Flush()
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote, and refuses a version it does not know.
-func (p *Plan) UnmarshalJSON(b []byte) error {
-	var j planJSON
+func (p *Plan) UnmarshalJSON(b []byte) error { return p.ReadJSON(bytes.NewReader(b)) }
+
+// ReadJSON is UnmarshalJSON of all that r gives, which is held a step at a time.
+func (p *Plan) ReadJSON(r io.Reader) error {
+	dec := json.NewDecoder(r)
+	if err := expectDelim(dec, '{'); err != nil {
+		return err
+	}
+	rest := map[string]json.RawMessage{}
+	var steps []Step
+	same := map[string]string{}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		if key == "steps" {
+			if steps, err = readSteps(dec, same); err != nil {
+				return err
+			}
+			continue
+		}
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			return err
+		}
+		rest[key.(string)] = v
+	}
+	if err := expectDelim(dec, '}'); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the plan")
+	}
+	b, err := json.Marshal(rest)
+	if err != nil {
+		return err
+	}
+	var j planRest
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
@@ -135,6 +238,49 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("plan of version %d: only version %d is known here", j.Version, version)
 	}
 	*p = Plan{j.Version, j.Run, j.Of, store.HostPath(j.Root), j.Layout, j.Remedy, j.Aside, pathtext.To[string](j.Mailboxes),
-		j.Steps, j.Moves, j.Folders, j.Costs, j.Facts, j.Promise, j.Notes, j.Snapshot}
+		steps, j.Moves, j.Folders, j.Costs, j.Facts, j.Promise, j.Notes, j.Snapshot}
 	return nil
+}
+
+// readSteps reads the list of steps, or null. What many of them say alike they share.
+func readSteps(dec *json.Decoder, same map[string]string) ([]Step, error) {
+	switch t, err := dec.Token(); {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return nil, nil
+	case t != json.Delim('['):
+		return nil, fmt.Errorf("the steps are %v and no list", t)
+	}
+	share := func(s *string) {
+		if had, ok := same[*s]; ok {
+			*s = had
+		} else if len(same) < 1000 {
+			same[*s] = *s
+		}
+	}
+	steps := []Step{}
+	for dec.More() {
+		var s Step
+		if err := dec.Decode(&s); err != nil {
+			return nil, err
+		}
+		share((*string)(&s.Op))
+		share(&s.Class)
+		share(&s.ToClass)
+		share(&s.Why)
+		steps = append(steps, s)
+	}
+	return steps, expectDelim(dec, ']')
+}
+
+func expectDelim(dec *json.Decoder, want json.Delim) error {
+	t, err := dec.Token()
+	if err == nil && t != want {
+		err = fmt.Errorf("%v where %q should be", t, want)
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -5,7 +5,6 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path"
@@ -143,12 +142,11 @@ type Promise struct {
 
 // Sum is the SHA-256, in hex, of the plan's JSON: it changes when anything in the plan does.
 func (p *Plan) Sum() (string, error) {
-	b, err := json.Marshal(p)
-	if err != nil {
+	h := sha256.New()
+	if err := p.write(h, false); err != nil {
 		return "", fmt.Errorf("hash plan: %w", err)
 	}
-	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:]), nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Mends reports whether the plan does anything about the damage of a mailbox's files: removing the cache alone does not.

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dovemend/repair/pathtext"
 	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
@@ -219,6 +223,78 @@ func TestNoVerifiedCopyNoPlan(t *testing.T) {
 	link := []snapshot.Entry{dir(box), {Path: box + "/dovecot.index", Type: fs.ModeSymlink}}
 	if _, err := Build(input(store.SDBox, DropIndex, link)); err == nil {
 		t.Error("a symbolic link is dropped as dovecot.index")
+	}
+}
+
+// plansForJSON are plans with every field of a plan in use, and with none.
+func plansForJSON(t *testing.T) []*Plan {
+	t.Helper()
+	full := input(store.Maildir, Clear, maildir(file("cur/4.M\xff\xfe.h:2,", 30), file("cur/5.Mü%25<&>\u2028.h:2,S", 31)))
+	p, err := Build(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Of, p.Snapshot, p.Notes = "20261126-000000-0000", "ab", []string{"a <note>", ""}
+	p.Moves = &Moves{}
+	p.Promise = append(p.Promise, Promise{Mailbox: "x\xff", LeftOut: []uint32{1, 2}, Gone: []store.RelPath{"a"}})
+	p.Steps = append(p.Steps, Step{Seq: 99, Op: OpPut, Path: "a", Temp: "b", Clear: []store.RelPath{"c", "d"}, Mode: 0o640, MTime: time.Unix(1, 2).UTC(), Why: "why"})
+	empty, none := *p, *p
+	empty.Steps, none.Steps = []Step{}, nil
+	bare := Plan{Version: version, Mailboxes: []string{}}
+	return []*Plan{p, &empty, &none, &bare, {Version: version, Mailboxes: []string{"INBOX"}, Steps: p.Steps, Notes: []string{"n"}}}
+}
+
+// TestPlanIsWrittenAsTheLibraryWould: a plan's sum, which journals hold, is that of the bytes which encoding/json gives for it as a whole.
+func TestPlanIsWrittenAsTheLibraryWould(t *testing.T) {
+	type whole struct {
+		planHead
+		Steps []Step `json:"steps"`
+		planTail
+	}
+	for i, p := range plansForJSON(t) {
+		want := whole{planHead{p.Version, p.Run, p.Of, pathtext.Path(p.Root), p.Layout, p.Remedy, p.Aside, pathtext.Of(p.Mailboxes)}, p.Steps,
+			planTail{p.Folders, p.Costs, p.Facts, p.Promise, p.Notes, p.Snapshot, p.Moves}}
+		plain, err1 := json.Marshal(want)
+		indented, err2 := json.MarshalIndent(want, "", "  ")
+		got, err3 := json.Marshal(p)
+		var b bytes.Buffer
+		if err := errors.Join(err1, err2, err3, p.WriteJSON(&b)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, plain) {
+			t.Errorf("plan %d: got %s\nwant %s", i, got, plain)
+		}
+		if b.String() != string(indented)+"\n" {
+			t.Errorf("plan %d: got %s\nwant %s", i, b.String(), indented)
+		}
+		sum := sha256.Sum256(plain)
+		if s, err := p.Sum(); err != nil || s != hex.EncodeToString(sum[:]) {
+			t.Errorf("plan %d: its sum is not that of its JSON: %v", i, err)
+		}
+		var back Plan
+		if err := back.ReadJSON(&b); err != nil || !reflect.DeepEqual(back, *p) {
+			t.Errorf("plan %d: read as %+v, %v", i, back, err)
+		}
+	}
+}
+
+func TestPlanThatIsNoneIsRefused(t *testing.T) {
+	good, err := json.Marshal(plansForJSON(t)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "{", "[]", "null", "3", `"x"`, `{"version":1,"steps":{}}`, `{"version":1,"steps":3}`, `{"version":1,"steps":[3]}`, `{"version":1,"steps":[{}`,
+		`{"version":1,"steps":[{"path":3}]}`, `{"version":"1"}`, `{}`, `{"version":1}x`, `{"version":1}{}`, string(good[:len(good)-1]), string(good) + "]"} {
+		p := Plan{Run: "kept"}
+		if err := p.ReadJSON(strings.NewReader(bad)); err == nil || p.Run != "kept" {
+			t.Errorf("%.60q was read: %v", bad, err)
+		}
+	}
+	for n := range len(good) {
+		var p Plan
+		if err := p.ReadJSON(bytes.NewReader(good[:n])); err == nil {
+			t.Fatalf("the first %d bytes of %d were read", n, len(good))
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 package rundir
 
 import (
-	"bytes"
+	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -17,22 +17,26 @@ import (
 // maxJSON bounds what is read of one JSON file of a run, in bytes. A plan of a million steps is below it.
 const maxJSON = 1 << 30
 
-// WriteJSON writes v, indented, to the named file of the run: whole or not at all, and synced to the disk.
+// WriteJSON writes v, indented, to the named file of the run: whole or not at all, and synced to the disk. A v with a method of
+// this name writes itself.
 func (d *Dir) WriteJSON(name string, v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write %s of run %s: %w", name, d.ID(), err)
-	}
-	if err := writeFile(d.root, name, b.Bytes()); err != nil {
+	err := writeFile(d.root, name, func(w io.Writer) error {
+		if own, ok := v.(interface{ WriteJSON(io.Writer) error }); ok {
+			return own.WriteJSON(w)
+		}
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	})
+	if err != nil {
 		return fmt.Errorf("write %s of run %s: %w", name, d.ID(), err)
 	}
 	return nil
 }
 
-// ReadJSON reads a file of the run that [Dir.WriteJSON] wrote. fs.ErrNotExist where there is none.
+// ReadJSON reads a file of the run that [Dir.WriteJSON] wrote. fs.ErrNotExist where there is none. A v with a method of this name
+// reads itself.
 func (d *Dir) ReadJSON(name string, v any) error {
 	f, err := d.root.Open(name)
 	if err != nil {
@@ -46,24 +50,28 @@ func (d *Dir) ReadJSON(name string, v any) error {
 	if !fi.Mode().IsRegular() || fi.Size() > maxJSON {
 		return fmt.Errorf("read %s of run %s: not a file of sensible size", name, d.ID())
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxJSON))
-	if err != nil {
-		return fmt.Errorf("read %s of run %s: %w", name, d.ID(), err)
+	if own, ok := v.(interface{ ReadJSON(io.Reader) error }); ok {
+		err = own.ReadJSON(bufio.NewReader(io.LimitReader(f, maxJSON)))
+	} else {
+		var b []byte
+		if b, err = io.ReadAll(io.LimitReader(f, maxJSON)); err == nil {
+			err = json.Unmarshal(b, v)
+		}
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err != nil {
 		return fmt.Errorf("read %s of run %s: %w", name, d.ID(), err)
 	}
 	return nil
 }
 
 // writeFile replaces a file by way of a temporary one beside it.
-func writeFile(root *os.Root, name string, b []byte) error {
+func writeFile(root *os.Root, name string, write func(io.Writer) error) error {
 	var r [6]byte
 	if _, err := rand.Read(r[:]); err != nil {
 		return err
 	}
 	temp := name + ".tmp-" + hex.EncodeToString(r[:])
-	if err := writeTemp(root, temp, b); err != nil {
+	if err := writeTemp(root, temp, write); err != nil {
 		return errors.Join(err, removeTemp(root, temp))
 	}
 	if err := root.Rename(temp, name); err != nil {
@@ -72,13 +80,12 @@ func writeFile(root *os.Root, name string, b []byte) error {
 	return syncDir(root, path.Dir(name))
 }
 
-func writeTemp(root *os.Root, temp string, b []byte) error {
+func writeTemp(root *os.Root, temp string, write func(io.Writer) error) error {
 	f, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
+	if err = write(f); err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

@@ -65,7 +65,7 @@ func WriteKept(state, folder, name string, b []byte) error {
 			}
 		}
 	}
-	if err := writeFile(root, path.Join(folder, name), b); err != nil {
+	if err := writeFile(root, path.Join(folder, name), func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
 		return fmt.Errorf("write %s/%s: %w", folder, name, err)
 	}
 	return nil
