@@ -113,15 +113,16 @@ func (q *inquiry) ask(ctx context.Context, view viewer) error {
 		real string
 		err  error
 	}
-	item := make(chan seen, 1)
+	dirs := make(chan []seen, 1)
 	real := make(chan answer, 1)
-	go func() { item <- view.item(ctx, q.abs) }()
+	go func() { dirs <- view.dirs(ctx, q.chain) }()
 	go func() {
 		s, err := view.realPath(ctx, q.deep)
 		real <- answer{s, err}
 	}()
-	q.dirs = view.dirs(ctx, q.chain)
-	q.at = <-item
+	// The one that is known of no other file takes the longest; of thousands at one time, nothing else is to be waiting.
+	q.at = view.item(ctx, q.abs)
+	q.dirs = <-dirs
 	ans := <-real
 	for i, d := range q.dirs {
 		if d.err == nil && d.kind == fs.ModeSymlink {
