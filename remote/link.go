@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,9 @@ func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
 	return c, err
 }
 
+// channelRead is how much is taken out of a channel at one time, in bytes.
+const channelRead = 64 << 10
+
 func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
 	sess, ahead, err := l.session(ctx)
 	if err != nil {
@@ -167,7 +171,8 @@ func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
 			l.hostile.Store(true)
 			l.close(fmt.Errorf("%w: ended for what the host did: %w", ErrDisconnected, err))
 		})
-		c, err := sftp.NewClientPipe(tap, tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
+		// Each read from a channel that is behind sends a packet to widen its window, so that few and large ones are wanted.
+		c, err := sftp.NewClientPipe(bufio.NewReaderSize(tap, channelRead), tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
 		ch <- result{c, err}
 	}()
 	select {

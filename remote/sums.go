@@ -297,7 +297,7 @@ func (l *link) stream(ctx context.Context, script string, write func(*bufio.Writ
 		return err
 	}
 	lines := bufio.NewScanner(c.stdout)
-	lines.Buffer(nil, 64<<10)
+	lines.Buffer(make([]byte, channelRead), channelRead)
 	for lines.Scan() {
 		if err := line(lines.Text()); err != nil {
 			return err

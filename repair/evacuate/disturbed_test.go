@@ -41,6 +41,21 @@ func TestClearingThatIsDisturbedGoesOn(t *testing.T) {
 // TestMessagesThatShowAgainAreNotMovedTwice: a clearing is disturbed when the log is gone and the older index is still there, so that
 // Dovecot shows messages that were moved out, under their UIDs, beside new mail.
 func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
+	// The server may end a session over it, at any command ("IMAP session state is inconsistent"), and more than once.
+	for _, op := range []string{"", "EXAMINE", "SELECT", "FETCH", "EXPUNGE", "MOVE"} {
+		for _, how := range []fault{before, after} {
+			for _, lost := range []int{1, 3} {
+				if op == "MOVE" && lost > 1 { // that would be one of the messages' doing
+					continue
+				}
+				t.Run(fmt.Sprintf("%s %d %d", op, how, lost), func(t *testing.T) { shownAgain(t, op, how, lost) })
+			}
+		}
+	}
+}
+
+// shownAgain is that, where the server ends so many sessions at this command.
+func shownAgain(t *testing.T, op string, how fault, lost int) {
 	x := newTrial(t, 6, 2)
 	want := append(x.without(x.s.everywhere()), "new []")
 	slices.Sort(want)
@@ -51,6 +66,13 @@ func TestMessagesThatShowAgainAreNotMovedTwice(t *testing.T) {
 		if times++; times == 1 {
 			if err := begun("disturbed"); err != nil {
 				return err
+			}
+			x.s.fail = func(_ *fake, _ int, is string) fault {
+				if is == op && lost > 0 {
+					lost--
+					return how
+				}
+				return works
 			}
 			b := x.s.boxes["INBOX"]
 			b.mails, b.next = slices.Clone(before), 7

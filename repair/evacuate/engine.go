@@ -168,6 +168,18 @@ func (e *Engine) failed(err error) error {
 	return err
 }
 
+// insist does what begins with a look, and can so be done again, once more where the server has ended the session: Dovecot does that at any
+// command when another program has made it read the mailbox anew.
+func (e *Engine) insist(ctx context.Context, do func() error) error {
+	for lost := 0; ; lost++ {
+		err := do()
+		if !imap.Ended(err) || lost >= mostLost || ctx.Err() != nil {
+			return err
+		}
+		e.drop()
+	}
+}
+
 // open selects a mailbox, and makes sure that it is the one that is meant. A validity of 0 is not compared.
 func (e *Engine) open(ctx context.Context, mailbox string, validity uint32) error {
 	if err := e.connect(ctx); err != nil {

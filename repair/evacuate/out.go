@@ -271,40 +271,17 @@ func (e *Engine) answers(ctx context.Context) (x imap.Examined, err error) {
 func (e *Engine) moveOut(ctx context.Context) error {
 	s := e.State
 	for range rounds {
-		if err := e.settle(ctx, nil); err != nil {
+		var going []uint32
+		var again map[uint32]bool
+		err := e.insist(ctx, func() (err error) {
+			going, again, err = e.going(ctx)
 			return err
-		}
-		e.selected = "" // to see what has come
-		if len(s.ClearRuns) > 0 {
-			x, err := e.look(ctx, s.Source, 0)
-			if err != nil {
-				return err
-			}
-			if x.UIDValidity != s.Validity {
-				if err := e.note(line{Kind: kindAnew, Validity: x.UIDValidity}); err != nil {
-					return err
-				}
-			}
-		}
-		if err := e.open(ctx, s.Source, s.Validity); err != nil {
-			return err
-		}
-		now, err := e.inventory(ctx, 1)
+		})
 		if err != nil {
 			return err
-		}
-		going := slices.DeleteFunc(slices.Sorted(maps.Keys(now)), func(u uint32) bool { return has(s.Left, u) })
-		if len(going) == 0 && len(s.Doubts) > 0 { // one may have moved just now
-			if err := e.settle(ctx, nil); err != nil {
-				return err
-			}
 		}
 		if len(going) == 0 {
 			return e.note(line{Kind: kindEmpty})
-		}
-		again, err := e.banish(ctx, going)
-		if err != nil {
-			return err
 		}
 		if again == nil { // some are gone: to see what is left
 			continue
@@ -340,6 +317,45 @@ func (e *Engine) moveOut(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(e.Mailbox))
+}
+
+// going tells which messages are to be moved, once what showed again is taken out of them; again are those that only look as if, nil where
+// some were taken out, or may have been.
+func (e *Engine) going(ctx context.Context) (going []uint32, again map[uint32]bool, err error) {
+	s := e.State
+	if err := e.settle(ctx, nil); err != nil {
+		return nil, nil, err
+	}
+	e.selected = "" // to see what has come
+	if len(s.ClearRuns) > 0 {
+		x, err := e.look(ctx, s.Source, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		if x.UIDValidity != s.Validity {
+			if err := e.note(line{Kind: kindAnew, Validity: x.UIDValidity}); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	if err := e.open(ctx, s.Source, s.Validity); err != nil {
+		return nil, nil, err
+	}
+	now, err := e.inventory(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	going = slices.DeleteFunc(slices.Sorted(maps.Keys(now)), func(u uint32) bool { return has(s.Left, u) })
+	if len(going) == 0 && len(s.Doubts) > 0 { // one may have moved just now
+		if err := e.settle(ctx, nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(going) == 0 {
+		return nil, nil, nil
+	}
+	again, err = e.banish(ctx, going)
+	return going, again, err
 }
 
 // banish takes messages out of the mailbox that were moved out before and show again. That happens where a clearing is disturbed:

@@ -120,50 +120,66 @@ func (e *Engine) remake(ctx context.Context) error {
 
 // gather moves what is in the cleared mailbox to the backup mailbox, so that it is not in the way of the files that come back.
 func (e *Engine) gather(ctx context.Context) error {
-	s := e.State
 	for range rounds {
-		if err := e.settle(ctx, nil); err != nil {
+		var there []uint32
+		var sure bool
+		err := e.insist(ctx, func() (err error) {
+			there, sure, err = e.inTheWay(ctx)
 			return err
-		}
-		x, err := e.look(ctx, s.Source, 0)
+		})
 		if err != nil {
 			return err
 		}
-		if x.UIDValidity != s.Validity {
-			if err := e.note(line{Kind: kindSeen, Validity: x.UIDValidity}); err != nil {
-				return err
-			}
+		if !sure {
+			continue
 		}
-		disturbed := x.UIDValidity == s.LeftID && !s.Fresh // Dovecot has written back what it had in memory
-		if err := e.open(ctx, s.Source, s.Validity); err != nil {
-			return err
-		}
-		now, err := e.inventory(ctx, 1)
-		if err != nil {
-			return err
-		}
-		if disturbed {
-			maps.DeleteFunc(now, func(u uint32, _ []string) bool { return has(s.Left, u) })
-			if again, err := e.banish(ctx, slices.Sorted(maps.Keys(now))); err != nil {
-				return err
-			} else if again == nil {
-				continue
-			}
-		}
-		if len(now) == 0 {
+		if len(there) == 0 {
 			return nil
 		}
-		e.Report.Stage(fmt.Sprintf("moving what is in %s out of the way", remote.Safe(s.Source)))
-		refused, err := e.move(ctx, false, slices.Sorted(maps.Keys(now)), e.Batch)
+		e.Report.Stage(fmt.Sprintf("moving what is in %s out of the way", remote.Safe(e.State.Source)))
+		refused, err := e.move(ctx, false, there, e.Batch)
 		if err != nil {
 			return err
 		}
-		if len(refused) == len(now) {
+		if len(refused) == len(there) {
 			return fmt.Errorf("the server does not move %d messages out of %s, and they would be in the way of what comes back: UID %d: %s",
-				len(refused), remote.Safe(s.Source), refused[0].UID, refused[0].Why)
+				len(refused), remote.Safe(e.State.Source), refused[0].UID, refused[0].Why)
 		}
 	}
-	return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(s.Source))
+	return fmt.Errorf("%w: close the mail programs and filters that put mail into %s", ErrBusy, remote.Safe(e.State.Source))
+}
+
+// inTheWay tells which messages are to be gathered; it is not sure where it has taken some out that showed again.
+func (e *Engine) inTheWay(ctx context.Context) (there []uint32, sure bool, err error) {
+	s := e.State
+	if err := e.settle(ctx, nil); err != nil {
+		return nil, false, err
+	}
+	x, err := e.look(ctx, s.Source, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	if x.UIDValidity != s.Validity {
+		if err := e.note(line{Kind: kindSeen, Validity: x.UIDValidity}); err != nil {
+			return nil, false, err
+		}
+	}
+	disturbed := x.UIDValidity == s.LeftID && !s.Fresh // Dovecot has written back what it had in memory
+	if err := e.open(ctx, s.Source, s.Validity); err != nil {
+		return nil, false, err
+	}
+	now, err := e.inventory(ctx, 1)
+	if err != nil {
+		return nil, false, err
+	}
+	if disturbed {
+		maps.DeleteFunc(now, func(u uint32, _ []string) bool { return has(s.Left, u) })
+		again, err := e.banish(ctx, slices.Sorted(maps.Keys(now)))
+		if err != nil || again == nil {
+			return nil, false, err
+		}
+	}
+	return slices.Sorted(maps.Keys(now)), true, nil
 }
 
 // unmake deletes a backup mailbox of which it is not known whether it was made.
