@@ -44,7 +44,8 @@ type tarStream struct {
 
 const (
 	// feedLeast and feedMost are how much a host's tar may be ahead of what has come, in bytes of weight: enough for it to go on while what it
-	// sends is on its way, little enough for all streams to end at about the same time.
+	// sends is on its way, little enough for all streams to end at about the same time. A file that was read ahead whole counts as not
+	// come until it is begun, so that half of it has to be more than channelRead.
 	feedLeast = 512 << 10
 	feedMost  = 8 << 20
 	// feedFirst is the same while it is not decided whether to compress.
@@ -253,7 +254,7 @@ const measureEvery = 20 * time.Millisecond
 
 // read takes the files out of the stream.
 func (t *tarStream) read(from io.Reader) error {
-	in, done, err := t.unpack(bufio.NewReaderSize(from, 64<<10))
+	in, done, err := t.unpack(bufio.NewReaderSize(from, channelRead))
 	if err != nil {
 		return err
 	}
