@@ -170,7 +170,7 @@ func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
 		tap := newSFTPTap(out, in, func(err error) {
 			l.hostile.Store(true)
 			l.close(fmt.Errorf("%w: ended for what the host did: %w", ErrDisconnected, err))
-		})
+		}, func(error) { l.explain(sftp.ErrSSHFxConnectionLost) })
 		// Each read from a channel that is behind sends a packet to widen its window, so that few and large ones are wanted.
 		c, err := sftp.NewClientPipe(bufio.NewReaderSize(tap, channelRead), tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
 		ch <- result{c, err}

@@ -163,7 +163,7 @@ func FuzzSFTPTap(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x0d\x0c\x00\x00\x00\x01\x00\x00\x00\x01h"), []byte("\x00\x00\x00\x10h\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01x"), 3)
 	f.Fuzz(func(t *testing.T, asked, answered []byte, step int) {
 		step = max(1, min(step, 100))
-		tap := newSFTPTap(nil, nil, func(error) {})
+		tap := newSFTPTap(nil, nil, func(error) {}, func(error) {})
 		for _, s := range []struct {
 			frames *frames
 			data   []byte

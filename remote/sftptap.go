@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Packet types of SFTP version 3 that the tap looks at.
@@ -43,6 +44,7 @@ type sftpTap struct {
 	bad func(error) // called before the session ends for the host's fault
 
 	in, out frames
+	flying  atomic.Int64 // requests that are not answered
 
 	mu      sync.Mutex
 	pending map[uint32]question // on their way
@@ -55,8 +57,10 @@ type question struct {
 	handle string // of READDIR
 }
 
-func newSFTPTap(r io.Reader, w io.WriteCloser, bad func(error)) *sftpTap {
-	t := &sftpTap{r: r, w: w, bad: bad, pending: map[uint32]question{}, listed: map[string]int64{}}
+// newSFTPTap stands between r and w and the library. lost hears that nothing more can be written.
+func newSFTPTap(r io.Reader, w io.WriteCloser, bad, lost func(error)) *sftpTap {
+	t := &sftpTap{r: r, bad: bad, pending: map[uint32]question{}, listed: map[string]int64{}}
+	t.w = newGathering(w, t.busy, lost)
 	t.out = frames{keep: func(kind byte) int {
 		switch kind {
 		case fxpReaddir, fxpClose, fxpExtended:
@@ -95,8 +99,14 @@ func (t *sftpTap) Write(p []byte) (int, error) {
 
 func (t *sftpTap) Close() error { return t.w.Close() }
 
+// manyRequests is from how many requests on their way a moment is nothing to any of them.
+const manyRequests = 8
+
+func (t *sftpTap) busy() bool { return t.flying.Load() >= manyRequests }
+
 // request remembers what was asked.
 func (t *sftpTap) request(kind byte, body []byte) error {
+	t.flying.Add(1)
 	if len(body) < 4 {
 		return nil
 	}
@@ -120,6 +130,7 @@ func (t *sftpTap) request(kind byte, body []byte) error {
 
 // reply checks that a question is answered, that data holds something, and the names of a listing.
 func (t *sftpTap) reply(kind byte, body []byte) error {
+	t.flying.Add(-1)
 	if len(body) < 8 {
 		return nil // the library refuses it
 	}

@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -59,21 +58,15 @@ func Search(ctx context.Context, fsys fs.FS, from []HostPath) (Found, error) {
 			return Found{}, fmt.Errorf("search for mail: %w", err)
 		}
 	}
-	places, err := s.r.expandAll(ctx, from)
+	places, err := s.r.starts(ctx, from)
 	if err != nil {
 		return Found{}, err
 	}
-	resolved := make([]resolvedPlace, len(places))
-	var wg sync.WaitGroup
-	for i, p := range places {
-		wg.Go(func() { resolved[i].real, resolved[i].info, resolved[i].err = resolve(fsys, p.inFS()) })
-	}
-	wg.Wait()
-	for i, p := range places {
-		real, info, err := resolved[i].real, resolved[i].info, resolved[i].err
+	for _, at := range places {
+		p, real, info, err := at.given, at.real, at.info, at.err
 		switch {
 		case err == nil && info.IsDir():
-			s.add(place{real: real, shown: p.inFS()})
+			s.add(place{real: real, shown: p.inFS(), read: at.read})
 			for up := real; ; up = path.Dir(up) {
 				s.starts[up] = true
 				if up == "." {
@@ -107,17 +100,11 @@ func Search(ctx context.Context, fsys fs.FS, from []HostPath) (Found, error) {
 	return s.found, nil
 }
 
-// resolvedPlace is a start directory without symbolic links, or why it cannot be one.
-type resolvedPlace struct {
-	real string
-	info fs.FileInfo
-	err  error
-}
-
 // place is a directory to look at: by its real path, and by the path it was reached on.
 type place struct {
 	real, shown string
 	depth       int
+	read        *dirRead // where it was read already
 }
 
 type search struct {
@@ -201,7 +188,13 @@ func likelihood(p place) int {
 }
 
 func (s *search) look(ctx context.Context, p place) looked {
-	entries, err := s.r.readDir(ctx, p.real)
+	var entries []fs.DirEntry
+	var err error
+	if p.read != nil {
+		entries, err = p.read.entries, p.read.err
+	} else {
+		entries, err = s.r.readDir(ctx, p.real)
+	}
 	if err != nil {
 		return looked{err: err}
 	}
@@ -248,7 +241,7 @@ func (s *search) take(ctx context.Context, p place, l looked) error {
 		if skip(name) || l.account.owns(name) {
 			continue
 		}
-		child := place{path.Join(p.real, name), path.Join(p.shown, name), p.depth + 1}
+		child := place{real: path.Join(p.real, name), shown: path.Join(p.shown, name), depth: p.depth + 1}
 		switch {
 		case e.IsDir():
 			if p.real == "." && systemDirs[name] {

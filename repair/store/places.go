@@ -31,23 +31,54 @@ func Places(home HostPath, user string) []HostPath {
 	return places
 }
 
-// expandAll is expand for many places, which are looked at at once.
-func (r *reader) expandAll(ctx context.Context, from []HostPath) ([]HostPath, error) {
+// start is a start directory without symbolic links, and what lies in it, or why it cannot be one.
+type start struct {
+	given HostPath
+	real  string
+	info  fs.FileInfo
+	err   error
+	read  *dirRead // nil where it is no directory
+}
+
+// dirRead is what came of reading a directory.
+type dirRead struct {
+	entries []fs.DirEntry
+	err     error
+}
+
+// starts expands and resolves start directories and reads them, each as soon as it can be: over a slow line none waits for another.
+func (r *reader) starts(ctx context.Context, from []HostPath) ([]start, error) {
 	dirs := &sharedDirs{reader: r, known: map[string]func() ([]fs.DirEntry, error){}}
-	expanded := make([][]HostPath, len(from))
-	g, ctx := errgroup.WithContext(ctx)
+	all := make([][]start, len(from))
+	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range from {
-		g.Go(func() (err error) {
-			if expanded[i], err = dirs.expand(ctx, p); err != nil {
+		g.Go(func() error {
+			expanded, err := dirs.expand(gctx, p)
+			if err != nil {
 				return fmt.Errorf("search for mail in %q: %w", p, err)
 			}
+			all[i] = make([]start, len(expanded))
+			var wg sync.WaitGroup
+			for n, p := range expanded {
+				wg.Go(func() { all[i][n] = dirs.start(ctx, p) })
+			}
+			wg.Wait()
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.Concat(expanded...), nil
+	return slices.Concat(all...), nil
+}
+
+func (d *sharedDirs) start(ctx context.Context, p HostPath) start {
+	s := start{given: p}
+	if s.real, s.info, s.err = resolve(d.fsys, p.inFS()); s.err == nil && s.info.IsDir() {
+		entries, err := d.readDir(ctx, s.real)
+		s.read = &dirRead{entries, err}
+	}
+	return s
 }
 
 // sharedDirs reads each directory once, for several that want it.

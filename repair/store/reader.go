@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	parallelReads = 16     // directories read at once
+	parallelReads = 32     // directories read at once
 	maxEntries    = 200000 // entries taken from one directory
 	maxLinks      = 40     // symbolic links followed in one path, as Linux does
 )
