@@ -230,10 +230,13 @@ func listedAt(p string) (string, error) {
 	return rel, nil
 }
 
+// specialBits are those of POSIX's mode that Go has elsewhere.
+var specialBits = map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky}
+
 // permissions reads the lower twelve bits of a mode.
 func permissions(mode uint64) fs.FileMode {
 	m := fs.FileMode(mode) & fs.ModePerm
-	for bit, is := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+	for bit, is := range specialBits {
 		if mode&bit != 0 {
 			m |= is
 		}

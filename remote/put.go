@@ -45,7 +45,7 @@ const (
 
 // PutEach is [Root.Put] for many files, in no order, with what is said of [Root.RemoveEach], but that of files which were not begun
 // the temporary ones may be there. open gives the bytes of one, perhaps a second time, and they are closed when they have been read. No
-// path may be given twice. Where there is a shell with tar, many small files are written by that, beside SFTP's rules: see layTar.
+// path may be given twice. Many small files are made by the host's tar, where it has one: see layTar.
 func (r *Root) PutEach(ctx context.Context, files []NewFile, open func(i int) (io.ReadCloser, error), report func(i int, err error)) error {
 	view := newSharedView(r.view)
 	laid := r.layTar(ctx, view, files, open)

@@ -28,8 +28,9 @@ const layScript = `cd %[1]s && [ "$(pwd -P)" = %[1]s ] || exit 1
 LC_ALL=C; export LC_ALL
 exec tar -x -k -p -o -f -`
 
-// laySync has the host bring files to its disk. Where sync takes no names it does so for everything.
-const laySync = `{ sync "$@" || sync; } </dev/null >/dev/null 2>&1;`
+// laySync has the host bring files to its disk, where it has a command for that; some bring everything. Of files with which that fails no sum
+// is told, so that SFTP writes them again, or finds out why it cannot.
+const laySync = `if command -v sync >/dev/null; then sync "$@" </dev/null >/dev/null 2>&1 || exit 0; fi;`
 
 // errNotLaid: a temporary file is not what tar should have made.
 var errNotLaid = errors.New("not as it should be")
@@ -193,12 +194,9 @@ func (a *archive) read(i int) ([]byte, error) {
 // tarMode is a mode in the bits of an archive.
 func tarMode(m fs.FileMode) int64 {
 	bits := int64(m.Perm())
-	for _, b := range []struct {
-		is  fs.FileMode
-		bit int64
-	}{{fs.ModeSetuid, 0o4000}, {fs.ModeSetgid, 0o2000}, {fs.ModeSticky, 0o1000}} {
-		if m&b.is != 0 {
-			bits |= b.bit
+	for bit, is := range specialBits {
+		if m&is != 0 {
+			bits |= int64(bit)
 		}
 	}
 	return bits

@@ -160,6 +160,25 @@ func TestPutTrustsNoTar(t *testing.T) {
 	}
 }
 
+// TestPutByTarTrustsNoFailedSync: what may not have reached the host's disk is written again.
+func TestPutByTarTrustsNoFailedSync(t *testing.T) {
+	for sync, times := range map[string]int{"exit 1\n": 2, "exit 0\n": 1, absent: 1} {
+		r := accountOf(t, pathHost(t, map[string]string{"tar": "", "xargs": "", "sync": sync}))
+		files, bodies := newFiles(t, r, 200)
+		files, bodies = files[4:], bodies[4:]
+		opened, _, _, err := putAll(t.Context(), r, files, bodies)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPut(t, r, files, bodies)
+		for i, n := range opened {
+			if n != times {
+				t.Errorf("sync %q: %s was read %d times, want %d", sync, files[i].To.Rel(), n, times)
+			}
+		}
+	}
+}
+
 // TestPutByTarFollowsNoLink: neither a link in the place of a file, nor one in the place of the directory, leads anything elsewhere.
 func TestPutByTarFollowsNoLink(t *testing.T) {
 	programs := map[string]string{"tar": "", "xargs": "", "sync": ""}

@@ -131,10 +131,14 @@ func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Prepared, error
 			done[i] = true
 			report(i, nil)
 		})
-		if err != nil {
-			o.sweep(ctx, steps, done, failed)
+		if err == nil {
+			return nil
 		}
+		left := o.sweep(ctx, steps, done)
 		for i, err := range failed {
+			if left != nil {
+				err = fmt.Errorf("%w; temporary files stay: %w", err, left)
+			}
 			report(i, err)
 		}
 		return err
@@ -143,31 +147,25 @@ func (o *rootHost) puts(ctx context.Context, steps []plan.Step) (Prepared, error
 }
 
 // sweep removes what is left of files that were not put: it would only take up room, of which there may be none. That it is ours its
-// name and class say. Where that fails, it adds to the error of the file.
-func (o *rootHost) sweep(ctx context.Context, steps []plan.Step, done []bool, failed map[int]error) {
+// name and class say. The error tells why some may stay.
+func (o *rootHost) sweep(ctx context.Context, steps []plan.Step, done []bool) error {
 	if !o.root.Removable() {
-		return
+		return nil
 	}
 	clean := context.WithoutCancel(ctx)
-	var rest []plan.Step
-	var of []int
+	var temps []string
 	for i, s := range steps {
 		if !done[i] {
-			rest, of = append(rest, s), append(of, i)
+			temps = append(temps, string(s.Temp))
 		}
 	}
-	var left []remote.GuardedPath
-	var at []int
-	o.root.GuardEach(clean, names(rest, func(s plan.Step) store.RelPath { return s.Temp }), remote.ClassTemp, func(n int, p remote.GuardedPath, err error) {
+	var there []remote.GuardedPath
+	err := o.root.GuardEach(clean, temps, remote.ClassTemp, func(_ int, p remote.GuardedPath, err error) {
 		if err == nil {
-			left, at = append(left, p), append(at, of[n])
+			there = append(there, p)
 		}
 	})
-	o.root.RemoveEach(clean, left, func(n int, err error) {
-		if i := at[n]; err != nil && failed[i] != nil {
-			failed[i] = fmt.Errorf("%w; its temporary file stays: %w", failed[i], err)
-		}
-	})
+	return errors.Join(err, o.root.RemoveEach(clean, there, func(int, error) {}))
 }
 
 // sinceGuarded makes a file that has changed since the guard's look one that has changed since the plan was made.
