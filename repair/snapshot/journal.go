@@ -115,13 +115,12 @@ func readJournal(f io.Reader, done func(Entry) error) (head *Manifest, end int64
 }
 
 // add notes that a file is in place.
-func (j *journal) add(e *Entry) error { return j.line(e.row()) }
+func (j *journal) add(e *Entry) error { return j.line(appendRow(nil, e)) }
 
 // addEarlier notes that a file's bytes were moved to before/.
-func (j *journal) addEarlier(e *Entry) error { return j.line(journalLine{e}) }
+func (j *journal) addEarlier(e *Entry) error { return j.line(json.Marshal(journalLine{e})) }
 
-func (j *journal) line(v any) error {
-	line, err := json.Marshal(v)
+func (j *journal) line(line []byte, err error) error {
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,10 @@
 package snapshot
 
 import (
-	"bufio"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -62,10 +57,12 @@ type refusedRow struct {
 	Why    string `json:"why"`
 }
 
-var typeNames = []struct {
+type typeNamed struct {
 	mode fs.FileMode
 	name string
-}{
+}
+
+var typeNames = []typeNamed{
 	{0, "file"}, {fs.ModeDir, "dir"}, {fs.ModeSymlink, "link"}, {fs.ModeNamedPipe, "fifo"}, {fs.ModeSocket, "socket"},
 	{fs.ModeDevice | fs.ModeCharDevice, "chardevice"}, {fs.ModeDevice, "device"}, {fs.ModeIrregular, "irregular"},
 }
@@ -85,20 +82,15 @@ func join(text string, raw []byte) string {
 }
 
 // MarshalJSON writes the entry as the manifest has it.
-func (e Entry) MarshalJSON() ([]byte, error) { return json.Marshal(e.row()) }
+func (e Entry) MarshalJSON() ([]byte, error) { return appendRow(nil, &e) }
 
 func (e *Entry) row() *entryJSON {
 	j := &entryJSON{
-		Local: e.Local, Type: "irregular", Size: e.Size, MTime: e.MTime, Inode: e.Inode,
+		Local: e.Local, Type: typeName(e.Type), Size: e.Size, MTime: e.MTime, Inode: e.Inode,
 		SHA256: e.SHA256, Torn: e.Torn, Err: strings.ToValidUTF8(e.Err, "\uFFFD"),
 	}
 	j.Path, j.Path64 = split(string(e.Path))
 	j.Link, j.Link64 = split(e.Link)
-	for _, t := range typeNames {
-		if e.Type == t.mode {
-			j.Type = t.name
-		}
-	}
 	j.Mode = fmt.Sprintf("%04o", unixMode(e.Mode))
 	if e.UID >= 0 {
 		j.UID = &e.UID
@@ -110,13 +102,7 @@ func (e *Entry) row() *entryJSON {
 }
 
 // UnmarshalJSON reads an entry of a manifest.
-func (e *Entry) UnmarshalJSON(b []byte) error {
-	var j entryJSON
-	if err := json.Unmarshal(b, &j); err != nil {
-		return err
-	}
-	return e.take(&j)
-}
+func (e *Entry) UnmarshalJSON(b []byte) error { return readRow(b, e) }
 
 func (e *Entry) take(j *entryJSON) error {
 	*e = Entry{
@@ -153,8 +139,8 @@ func (e *Entry) take(j *entryJSON) error {
 }
 
 func isSum(s string) bool {
-	b, err := hex.DecodeString(s)
-	return err == nil && len(b) == sha256.Size
+	_, err := hex.Decode(make([]byte, sha256.Size), []byte(s))
+	return err == nil && len(s) == 2*sha256.Size
 }
 
 func unixMode(m fs.FileMode) uint32 {
@@ -217,170 +203,6 @@ func (h *headJSON) manifest() Manifest {
 		m.Refused = append(m.Refused, Refused{store.RelPath(join(r.Path, r.Path64)), r.Why})
 	}
 	return m
-}
-
-// write writes the manifest with these entries as one JSON object, an entry a line, and gives its hash.
-func (m *Manifest) write(w io.Writer, entries *cursor) (string, error) {
-	sum := sha256.New()
-	b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
-	head, err := json.Marshal(m.head())
-	if err != nil {
-		return "", err
-	}
-	b.Write(head[:len(head)-1])
-	for _, list := range []struct {
-		name    string
-		entries *cursor
-	}{{"entries", entries}, {"earlier", cursorOf(m.Earlier)}} {
-		fmt.Fprintf(b, ",\n%q:[", list.name)
-		end := "\n"
-		for list.entries.next() {
-			row, err := json.Marshal(list.entries.e.row())
-			if err != nil {
-				return "", err
-			}
-			b.WriteString(end)
-			b.Write(row)
-			end = ",\n"
-		}
-		if err := list.entries.err; err != nil {
-			return "", err
-		}
-		b.WriteByte(']')
-	}
-	b.WriteString("}\n")
-	if err := b.Flush(); err != nil {
-		return "", err
-	}
-	return hexSum(sum), nil
-}
-
-func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
-
-// readManifest reads what write wrote, entry by entry.
-func readManifest(r io.Reader) (m Manifest, digest string, err error) {
-	sum := sha256.New()
-	tee := io.TeeReader(bufio.NewReaderSize(r, 1<<16), sum)
-	dec := json.NewDecoder(tee)
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return m, "", errors.Join(errors.New("not a manifest"), err)
-	}
-	rest := map[string]json.RawMessage{}
-	var entries, earlier []Entry
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return m, "", err
-		}
-		switch key {
-		case "entries":
-			entries, err = readEntries(dec)
-		case "earlier":
-			earlier, err = readEntries(dec)
-		default:
-			var raw json.RawMessage
-			err = dec.Decode(&raw)
-			rest[fmt.Sprint(key)] = raw
-		}
-		if err != nil {
-			return m, "", fmt.Errorf("manifest, %v: %w", key, err)
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return m, "", err
-	}
-	if _, err := io.Copy(io.Discard, tee); err != nil {
-		return m, "", err
-	}
-	if m, err = headOf(rest); err != nil {
-		return m, "", err
-	}
-	m.Entries, m.Earlier = entries, earlier
-	if !slices.IsSortedFunc(m.Entries, byPath) {
-		slices.SortFunc(m.Entries, byPath)
-	}
-	return m, hexSum(sum), nil
-}
-
-func readEntries(dec *json.Decoder) ([]Entry, error) {
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.Join(errors.New("not a list"), err)
-	}
-	var entries []Entry
-	for dec.More() {
-		e, err := readEntry(dec)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
-	}
-	_, err := dec.Token()
-	return entries, err
-}
-
-func readEntry(dec *json.Decoder) (e Entry, err error) {
-	var j entryJSON
-	if err := dec.Decode(&j); err != nil {
-		return e, err
-	}
-	return e, e.take(&j)
-}
-
-// headOf reads the fields of a manifest that are no lists of entries.
-func headOf(fields map[string]json.RawMessage) (m Manifest, err error) {
-	b, err := json.Marshal(fields)
-	if err != nil {
-		return m, err
-	}
-	var h headJSON
-	if err := json.Unmarshal(b, &h); err != nil {
-		return m, err
-	}
-	if h.Version != manifestVersion {
-		return m, fmt.Errorf("manifest of version %d, and this dovemend knows %d", h.Version, manifestVersion)
-	}
-	return h.manifest(), nil
-}
-
-// passManifest reads the head of a manifest and goes through its entries, which are read as they are asked for.
-func passManifest(r io.Reader) (head Manifest, entries *cursor, err error) {
-	dec := json.NewDecoder(bufio.NewReaderSize(r, 1<<16))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return head, nil, errors.Join(errors.New("not a manifest"), err)
-	}
-	fields := map[string]json.RawMessage{}
-	for {
-		key, err := dec.Token()
-		if err != nil {
-			return head, nil, err
-		}
-		if key == "entries" {
-			break
-		}
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return head, nil, fmt.Errorf("manifest, %v: %w", key, err)
-		}
-		fields[fmt.Sprint(key)] = raw
-	}
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return head, nil, errors.Join(errors.New("manifest, entries: not a list"), err)
-	}
-	last, i := store.RelPath(""), -1
-	entries = &cursor{read: func() (int, *Entry, error) {
-		if i++; !dec.More() {
-			_, err := dec.Token()
-			return i, nil, cmp.Or(noEOF(err), io.EOF)
-		}
-		e, err := readEntry(dec)
-		if err == nil && e.Path <= last {
-			err = errors.New("its entries are not in order")
-		}
-		last = e.Path
-		return i, &e, noEOF(err)
-	}}
-	head, err = headOf(fields)
-	return head, entries, err
 }
 
 func byPath(a, b Entry) int { return strings.Compare(string(a.Path), string(b.Path)) }
