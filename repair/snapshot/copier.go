@@ -318,4 +318,9 @@ func hashLocal(ctx context.Context, dst *os.Root, name string, size int64) (stri
 }
 
 // filePath is where an entry's bytes are in the snapshot's directory.
-func filePath(e *Entry) string { return path.Join(filesDir, e.local()) }
+func filePath(e *Entry) string {
+	if name := e.local(); name != "." {
+		return filesDir + "/" + name // it is clean
+	}
+	return filesDir
+}

@@ -89,6 +89,9 @@ func (w *work) moves(keepOld bool) ([]move, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.list == w.orig && len(w.list.later) == 0 {
+		return nil, nil // as it was
+	}
 	var keep, rmdir, mkdir, place []move
 	was, now := w.orig.cursor(), w.list.cursor()
 	for was.next() {

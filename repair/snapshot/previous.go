@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +59,9 @@ type linking struct {
 	copied bool // instead, where links cannot be made
 }
 
+// linkers is how many files are linked at one time.
+const linkers = 8
+
 // linkFrom takes unchanged files from one snapshot. Those that were changed near the time it was taken are hashed on the
 // host first, and fetched where it cannot hash.
 func (t *taking) linkFrom(ctx context.Context, prev *previous, entries []Entry) error {
@@ -82,18 +87,19 @@ func (t *taking) linkFrom(ctx context.Context, prev *previous, entries []Entry) 
 	defer there.close()
 	defer here.close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i := range files {
-		f := &files[i]
-		if !f.sure {
-			continue
-		}
+	var begun atomic.Int64
+	for range linkers {
 		g.Go(func() (err error) {
-			if err := ctx.Err(); err != nil {
-				return err
+			for err == nil && ctx.Err() == nil {
+				i := int(begun.Add(1)) - 1
+				if i >= len(files) {
+					return nil
+				}
+				if f := &files[i]; f.sure {
+					f.linked, f.copied, err = t.linkOne(ctx, prev.root, there, here, &f.old, filePath(f.now))
+				}
 			}
-			f.linked, f.copied, err = t.linkOne(ctx, prev.root, there, here, &f.old, filePath(f.now))
-			return err
+			return cmp.Or(err, ctx.Err())
 		})
 	}
 	if err := g.Wait(); err != nil {

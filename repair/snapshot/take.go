@@ -219,11 +219,10 @@ func (t *taking) copyAll(ctx context.Context, done *sorter) (*roll, error) {
 	} else if err := t.sweep(nil); err != nil {
 		return nil, err
 	}
-	placed, need, err := t.place(ctx, entries)
+	placed, missing, need, err := t.place(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
-	defer placed.close()
 	listed.close() // the files are about to come, and memory is wanted
 	if t.m.Refused = listed.refused; len(listed.refused) > 0 {
 		t.rep.Note(fmt.Sprintf("%d impossible names in the host's list were refused", len(listed.refused)))
@@ -231,6 +230,10 @@ func (t *taking) copyAll(ctx context.Context, done *sorter) (*roll, error) {
 	if free := freeSpace(t.dst); need > 0 && free >= 0 && add(need, spareRoom) > free {
 		return nil, &NoSpaceError{Need: add(need, spareRoom), Have: free}
 	}
+	if missing == 0 {
+		return placed, nil
+	}
+	defer placed.close()
 	return t.fetchAll(ctx, placed)
 }
 
@@ -239,11 +242,11 @@ func (e *Entry) wanted() bool  { return e.Type == 0 && e.Err == "" }
 func (e *Entry) missing() bool { return e.wanted() && e.SHA256 == "" }
 
 // place gives every entry its local name, makes the directories, and links what previous snapshots have. It gives what it makes of the
-// list, and how many bytes the files that are still to be fetched will take.
-func (t *taking) place(ctx context.Context, entries *cursor) (placed *roll, need int64, err error) {
+// list, how many files are still to be fetched, and how many bytes they will take.
+func (t *taking) place(ctx context.Context, entries *cursor) (placed *roll, missing int, need int64, err error) {
 	w, err := t.newRoll()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	earlier, closeEarlier := t.openPrevious()
 	defer closeEarlier()
@@ -274,14 +277,14 @@ func (t *taking) place(ctx context.Context, entries *cursor) (placed *roll, need
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	t.rep.Total(files, bytes)
 	if haveFiles > 0 {
 		t.rep.Advance(haveFiles, haveBytes)
 	}
 	placed, err = w.done()
-	return placed, need, err
+	return placed, files - haveFiles, need, err
 }
 
 // add adds amounts a host gave, which may be anything.
