@@ -37,8 +37,13 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 	if h.route, err = resolveRoute(cfg, func(s string) { cfg.Log.Warn(s) }); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if h.now, err = h.connect(ctx, cfg.Ask); err != nil {
 		return nil, err
+	}
+	if took := time.Since(began); cfg.Eager && took > farLogin {
+		h.rtt = took / loginTrips // until it is measured
+		h.dialLanes(ctx)
 	}
 	if err := h.probe(ctx); err != nil {
 		h.Close()

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"dovemend/remote/remotetest/proxy"
 )
 
 // absent takes a program away that a host of pathHost has.
@@ -361,6 +363,42 @@ func TestLanesAreClosedAndMadeAgain(t *testing.T) {
 		h.lanes.mu.Lock()
 		h.lanes.closeAll()
 		h.lanes.mu.Unlock()
+	}
+}
+
+// TestConnectionsAreMadeAtOnceWhereMuchIsToComeFromAfar: only there, and none is left when the host is let go.
+func TestConnectionsAreMadeAtOnceWhereMuchIsToComeFromAfar(t *testing.T) {
+	for _, tt := range []struct {
+		eager bool
+		delay time.Duration // each way
+		want  int
+	}{{true, 30 * time.Millisecond, farConnections}, {false, 30 * time.Millisecond, 1}, {true, 0, 1}} {
+		f := startFake(t, &fakeHost{})
+		c := f.config(t)
+		c.Eager = tt.eager
+		if tt.delay > 0 {
+			p, err := proxy.Start(f.addr, proxy.Options{Delay: tt.delay})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { p.Close() })
+			c.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, p.Addr())
+			}
+		}
+		began := time.Now()
+		h := dial(t, c)
+		if h.lanes.ready != nil {
+			<-h.lanes.ready
+		}
+		slow := tt.delay == 0 && time.Since(began) > farLogin // this machine is busy
+		if n := int(f.conns.Load()); n != tt.want && !slow {
+			t.Errorf("%+v: %d connections", tt, n)
+		}
+		h.Close()
+		if h.lanes.extra != nil {
+			t.Errorf("%+v: %d connections are left", tt, len(h.lanes.extra))
+		}
 	}
 }
 

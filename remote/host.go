@@ -47,6 +47,7 @@ type Config struct {
 	KeepAlive   time.Duration                                                     // default 15 s between keepalives; three unanswered end the connection
 	Engine      Engine                                                            // how Fetch reads many files; "" chooses by what the host has
 	Connections int                                                               // for Fetch, the first one among them, at most 8; 0 chooses by how far the host is
+	Eager       bool                                                              // much will be fetched right after the login: make the connections for it at once, where the host is far
 	Compress    Compression                                                       // of what the tar engine brings; "" chooses by measuring
 	Log         *slog.Logger                                                      // never given a secret; nil discards
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer; for the embedded host and tests

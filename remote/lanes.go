@@ -18,6 +18,9 @@ const (
 	nearConnections = 2
 	// near is the round trip below which a host is near.
 	near = 5 * time.Millisecond
+	// farLogin is how long logging in takes at least where a host is far: several round trips, and the host's work. loginTrips is how many.
+	farLogin   = 200 * time.Millisecond
+	loginTrips = 9
 	// lanesIdle is how long connections for bulk reading stay open after they were last used.
 	lanesIdle = 20 * time.Second
 )

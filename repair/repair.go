@@ -21,6 +21,7 @@ type Options struct {
 	MailRoot  store.HostPath
 	Mailboxes []string // names for people or storage names; empty means INBOX
 	All       bool     // every mailbox of the account
+	Copying   bool     // a copy is the first thing that will be made
 
 	Remedy     plan.Remedy
 	Aside      bool        // set removed things aside on the host

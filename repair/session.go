@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"dovemend/remote"
+	"dovemend/repair/rundir"
 	"dovemend/repair/store"
 )
 
@@ -81,6 +82,9 @@ func Connect(ctx context.Context, o Options, rep Reporter) (*Session, error) {
 		o.Remote.Log = log
 	}
 	rep = &noting{Reporter: rep}
+	if o.Copying && firstCopy(o) {
+		o.Remote.Eager = true
+	}
 	rep.Stage("connecting to " + remote.Safe(o.Remote.Target))
 	host, err := remote.Dial(ctx, o.Remote)
 	if err != nil {
@@ -90,6 +94,14 @@ func Connect(ctx context.Context, o Options, rep Reporter) (*Session, error) {
 		rep.Warn("this login gives SFTP but no shell: running mail processes cannot be seen or ended from here, everything else works; close all mail programs before a repair")
 	}
 	return &Session{o: o, rep: rep, host: host, log: log}, nil
+}
+
+// firstCopy reports whether no copy is there that one of this host could build on.
+func firstCopy(o Options) bool {
+	runs, err := rundir.List(o.StateDir)
+	return err == nil && !slices.ContainsFunc(runs, func(l rundir.Listed) bool {
+		return l.Meta.Target == o.Remote.Target && l.Meta.HasSnapshot()
+	})
 }
 
 // Close ends the connection.

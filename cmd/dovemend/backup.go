@@ -51,6 +51,7 @@ func (p *program) backup() *cli.Command {
 func doBackup(k *call) error {
 	doc := &backupDocument{}
 	k.doc = doc
+	k.opts.Copying = true
 	if err := k.connect(k.ctx()); err != nil {
 		return err
 	}

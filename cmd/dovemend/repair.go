@@ -53,6 +53,7 @@ func doRepair(k *call) error {
 		return err
 	}
 	doc.Remedy = string(k.opts.Remedy)
+	k.opts.Copying = true
 	if err := k.connect(k.ctx()); err != nil {
 		return err
 	}
