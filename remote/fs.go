@@ -56,7 +56,11 @@ func remotePath(op, name string) (string, error) {
 }
 
 // ask puts one request to the SFTP server.
-func ask[T any](f *FS, op, name string, do func(*sftp.Client, string) (T, error)) (v T, err error) {
+func ask[T any](f *FS, op, name string, do func(*sftp.Client, string) (T, error)) (T, error) {
+	return askOver(f, op, name, func(_ *link, c *sftp.Client, p string) (T, error) { return do(c, p) })
+}
+
+func askOver[T any](f *FS, op, name string, do func(*link, *sftp.Client, string) (T, error)) (v T, err error) {
 	p, err := remotePath(op, name)
 	if err != nil {
 		return v, err
@@ -66,7 +70,7 @@ func ask[T any](f *FS, op, name string, do func(*sftp.Client, string) (T, error)
 		if err != nil {
 			return err
 		}
-		v, err = linkCall(f.ctx, l, func() (T, error) { return do(c, p) }, nil)
+		v, err = linkCall(f.ctx, l, func() (T, error) { return do(l, c, p) }, nil)
 		return err
 	})
 	return v, fsError(op, name, err)
@@ -139,8 +143,8 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if list, ok := f.known.list(name); ok {
 		return list, nil
 	}
-	raw, err := ask(f, "readdir", name, func(c *sftp.Client, p string) ([]os.FileInfo, error) {
-		return c.ReadDirContext(f.ctx, p)
+	raw, err := askOver(f, "readdir", name, func(l *link, c *sftp.Client, p string) ([]os.FileInfo, error) {
+		return l.readDir(f.ctx, c, p)
 	})
 	if err != nil {
 		return nil, err

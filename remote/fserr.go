@@ -34,8 +34,11 @@ func plainError(err error) error {
 	if !errors.As(err, &status) {
 		return err
 	}
-	text := Safe(strings.TrimPrefix(status.Error(), "sftp: "))
-	switch status.Code {
+	return plainStatus(status.Code, Safe(strings.TrimPrefix(status.Error(), "sftp: ")))
+}
+
+func plainStatus(code uint32, text string) error {
+	switch code {
 	case statusNoSuchFile:
 		return &statusError{text: "no such file or directory", kind: fs.ErrNotExist}
 	case statusPermission:

@@ -5,6 +5,7 @@ package remote
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 )
 
 // rawSFTP serves SFTP by hand: answer gives the packets (type and body after the id) for each request. INIT, and REALPATH of ".",
@@ -20,7 +21,7 @@ func rawSFTP(ch io.ReadWriter, answer func(kind byte, id uint32, body []byte) []
 			return
 		}
 		if p[0] == 1 { // INIT
-			send(ch, []byte{2, 0, 0, 0, 3})
+			send(ch, slices.Concat([]byte{2, 0, 0, 0, 3}, str("fsync@openssh.com"), str("1")))
 			continue
 		}
 		id := binary.BigEndian.Uint32(p[1:])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type link struct {
 
 	sftpMu sync.Mutex
 	sftpc  *sftp.Client
+	tap    *sftpTap // of sftpc
 
 	aheadMu sync.Mutex
 	ahead   *opening // the session that the next command or SFTP takes
@@ -103,11 +105,12 @@ func (l *link) sftp(ctx context.Context) (*sftp.Client, error) {
 	if l.sftpc != nil {
 		return l.sftpc, nil
 	}
-	c, err := l.openSFTP(ctx)
+	s, err := l.openSFTP(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.sftpc = c
+	c := s.Client
+	l.sftpc, l.tap = c, s.tap
 	go func() { // an SFTP server that ends leaves a connection which is of no more use
 		err := c.Wait()
 		if err == nil || errors.Is(err, io.EOF) {
@@ -118,8 +121,23 @@ func (l *link) sftp(ctx context.Context) (*sftp.Client, error) {
 	return c, nil
 }
 
+// readDir lists a directory over the link's SFTP client.
+func (l *link) readDir(ctx context.Context, c *sftp.Client, p string) ([]os.FileInfo, error) {
+	// Not every SFTP server behind OpenSSH is its own.
+	if _, own := c.HasExtension("fsync@openssh.com"); own && strings.HasPrefix(string(l.client.ServerVersion()), "SSH-2.0-OpenSSH") {
+		return l.tap.readDir(ctx, p)
+	}
+	return c.ReadDirContext(ctx, p)
+}
+
+// sftpSession is an SFTP client and what stands between it and the host.
+type sftpSession struct {
+	*sftp.Client
+	tap *sftpTap
+}
+
 // openSFTP starts SFTP. A host that takes the request and then never says a word does not hold the caller past l.sftpTimeout.
-func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
+func (l *link) openSFTP(ctx context.Context) (*sftpSession, error) {
 	outer := ctx
 	ctx, cancel := context.WithTimeout(outer, l.sftpTimeout)
 	defer cancel()
@@ -130,7 +148,7 @@ func (l *link) openSFTP(ctx context.Context) (*sftp.Client, error) {
 	return c, err
 }
 
-func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
+func (l *link) tryOpenSFTP(ctx context.Context) (*sftpSession, error) {
 	c, err := l.sftpSession(ctx)
 	if errors.Is(err, errStale) {
 		c, err = l.sftpSession(ctx)
@@ -141,13 +159,13 @@ func (l *link) tryOpenSFTP(ctx context.Context) (*sftp.Client, error) {
 // channelRead is how much is taken out of a channel at one time, in bytes.
 const channelRead = 64 << 10
 
-func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
+func (l *link) sftpSession(ctx context.Context) (*sftpSession, error) {
 	sess, ahead, err := l.session(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP: %w", err)
 	}
 	type result struct {
-		c   *sftp.Client
+		c   *sftpSession
 		err error
 	}
 	ch := make(chan result, 1)
@@ -173,7 +191,7 @@ func (l *link) sftpSession(ctx context.Context) (*sftp.Client, error) {
 		}, func(error) { l.explain(sftp.ErrSSHFxConnectionLost) })
 		// Each read from a channel that is behind sends a packet to widen its window, so that few and large ones are wanted.
 		c, err := sftp.NewClientPipe(bufio.NewReaderSize(tap, channelRead), tap, sftp.MaxConcurrentRequestsPerFile(64), sftp.UseConcurrentReads(true))
-		ch <- result{c, err}
+		ch <- result{&sftpSession{c, tap}, err}
 	}()
 	select {
 	case r := <-ch:

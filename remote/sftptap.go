@@ -24,6 +24,7 @@ const (
 	fxpReadlink = 19
 	fxpExtended = 200
 	fxpStatus   = 101
+	fxpHandle   = 102
 	fxpData     = 103
 	fxpName     = 104
 )
@@ -34,6 +35,8 @@ var listingLimit int64 = 512 << 20
 // errBadListing: the host listed what cannot be in a directory.
 var errBadListing = errors.New("the host's listing is not to be trusted")
 
+var errMereOK = errors.New("the host's SFTP server answers a question with a mere OK")
+
 // sftpTap stands between the SFTP library and the channel and watches for what the library lets a hostile server do:
 // list a directory without end, hide a "/" in a listed name (the library cuts it off), answer a read with nothing for ever, or a question
 // with a mere "OK", of which the library makes an answer that is nil. Each of these ends the session. It also keeps the channel's
@@ -43,12 +46,16 @@ type sftpTap struct {
 	w   io.WriteCloser
 	bad func(error) // called before the session ends for the host's fault
 
-	in, out frames
-	flying  atomic.Int64 // requests that are not answered
+	in     sieve
+	outMu  sync.Mutex // of what is written, in whole packets
+	out    frames
+	late   []byte       // requests of our own that wait for the end of a packet of the library's
+	flying atomic.Int64 // requests that are not answered
 
 	mu      sync.Mutex
 	pending map[uint32]question // on their way
 	listed  map[string]int64    // bytes listed so far of each open directory
+	own     ownRequests
 }
 
 // question is a request that "OK" does not answer.
@@ -59,7 +66,7 @@ type question struct {
 
 // newSFTPTap stands between r and w and the library. lost hears that nothing more can be written.
 func newSFTPTap(r io.Reader, w io.WriteCloser, bad, lost func(error)) *sftpTap {
-	t := &sftpTap{r: r, bad: bad, pending: map[uint32]question{}, listed: map[string]int64{}}
+	t := &sftpTap{r: r, bad: bad, pending: map[uint32]question{}, listed: map[string]int64{}, own: newOwnRequests()}
 	t.w = newGathering(w, t.busy, lost)
 	t.out = frames{keep: func(kind byte) int {
 		switch kind {
@@ -68,29 +75,43 @@ func newSFTPTap(r io.Reader, w io.WriteCloser, bad, lost func(error)) *sftpTap {
 		}
 		return 4
 	}, whole: t.request}
-	t.in = frames{keep: func(kind byte) int {
-		if kind == fxpName {
-			return 1 << 20
-		}
-		return 8
-	}, whole: t.reply}
+	t.in = sieve{tap: t}
 	return t
 }
 
+// Read gives the library what the host answers to it. p must hold more than the head of a packet.
 func (t *sftpTap) Read(p []byte) (int, error) {
-	n, err := t.r.Read(p)
-	if bad := t.in.feed(p[:n]); bad != nil {
-		t.bad(bad)
-		return 0, bad
+	if len(p) < packetHead {
+		return 0, io.ErrShortBuffer
 	}
-	return n, err
+	for {
+		have := copy(p, t.in.begun)
+		n, err := t.r.Read(p[have:])
+		kept, bad := t.in.sift(p[:have+n])
+		if bad != nil {
+			err = bad
+			t.bad(bad)
+		}
+		if err != nil {
+			t.endOwn()
+		}
+		if kept > 0 || err != nil {
+			return kept, err
+		}
+	}
 }
 
 func (t *sftpTap) Write(p []byte) (int, error) {
+	t.outMu.Lock()
+	defer t.outMu.Unlock()
 	if err := t.out.feed(p); err != nil {
 		return 0, err
 	}
 	n, err := t.w.Write(p)
+	if err == nil && t.out.between() && len(t.late) > 0 {
+		_, err = t.w.Write(t.late)
+		t.late = nil
+	}
 	if err != nil {
 		return n, fmt.Errorf("%w: %s", ErrDisconnected, err)
 	}
@@ -146,7 +167,7 @@ func (t *sftpTap) reply(kind byte, body []byte) error {
 	t.mu.Unlock()
 	switch {
 	case kind == fxpStatus && second == 0 && asked:
-		return errors.New("the host's SFTP server answers a question with a mere OK")
+		return errMereOK
 	case kind == fxpData && second == 0:
 		return errors.New("the host's SFTP server answers a read with nothing")
 	case total > listingLimit:
@@ -167,7 +188,7 @@ func checkNames(b []byte) error {
 		if name, b, ok = wireString(b); !ok {
 			return nil
 		}
-		if name == "" || strings.ContainsAny(name, "/\x00") {
+		if !oneName(name) {
 			return fmt.Errorf("%w: it holds the name %.100q", errBadListing, name)
 		}
 		if _, b, ok = wireString(b); !ok {
@@ -179,6 +200,9 @@ func checkNames(b []byte) error {
 	}
 	return nil
 }
+
+// oneName says whether a name can be one in a directory.
+func oneName(name string) bool { return name != "" && !strings.ContainsAny(name, "/\x00") }
 
 func wireString(b []byte) (s string, rest []byte, ok bool) {
 	if len(b) < 4 {
@@ -239,6 +263,9 @@ type frames struct {
 	want int
 	body []byte
 }
+
+// between reports whether no packet has begun and not ended.
+func (f *frames) between() bool { return len(f.head) == 0 }
 
 func (f *frames) feed(p []byte) error {
 	for len(p) > 0 {

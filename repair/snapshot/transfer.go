@@ -15,7 +15,7 @@ import (
 )
 
 // listParallel is how many directories are listed at once over SFTP, where each costs several round trips.
-const listParallel = 32
+const listParallel = 128
 
 // FromHost gives the files beneath a mail root of a host. This is the only file of the package that knows of one.
 func FromHost(h *remote.Host, root store.HostPath) Source {
