@@ -12,7 +12,7 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // memory is worth more to a laptop than the little time this costs
+		debug.SetGCPercent(30) // memory is worth more to a laptop than the little time this costs
 	}
 	sshhost.MaybeChild() // the demo's host starts copies of this program as its mail processes
 	// Nobody touches this, so it takes no memory; but it counts as used, and garbage is not collected at every megabyte: a copy takes a
