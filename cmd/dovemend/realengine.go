@@ -23,6 +23,9 @@ func (realEngine) Connect(ctx context.Context, o repair.Options, r repair.Report
 	if err != nil {
 		return nil, err
 	}
+	if o.Remote.Engine == remote.EngineSFTP || !s.Host().Info().Shell {
+		collectAt(gcPercentSFTP)
+	}
 	return realSession{s}, nil
 }
 
