@@ -18,7 +18,7 @@ import (
 type figures struct {
 	wall time.Duration
 	cpu  time.Duration // of the program and its children on this side
-	peak int64         // bytes of memory, of the program itself
+	peak int64         // bytes of memory, of its largest process
 	fail error
 }
 
@@ -66,18 +66,23 @@ func run(ctx context.Context, script string) figures {
 	return f
 }
 
-// highWater is the most memory a process has held, in bytes.
+// highWater is the most memory that a process, or one of those it has begun, has held, in bytes.
 func highWater(pid int) int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
+	most := int64(0)
+	proc := "/proc/" + strconv.Itoa(pid)
+	if b, err := os.ReadFile(proc + "/status"); err == nil {
+		if _, rest, ok := strings.Cut(string(b), "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			most = kib << 10
+		}
 	}
-	_, rest, ok := strings.Cut(string(b), "VmHWM:")
-	if !ok {
-		return 0
+	begun, _ := os.ReadFile(proc + "/task/" + strconv.Itoa(pid) + "/children")
+	for child := range strings.FieldsSeq(string(begun)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			most = max(most, highWater(n))
+		}
 	}
-	kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	return kib << 10
+	return most
 }
 
 // steal reads how much processor time this machine was denied by its own host, and how much it had in all.
