@@ -108,12 +108,16 @@ var errTooMany = errors.New("too many attempts on one connection")
 func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ssh.Client, string, error) {
 	clock := newPatience(p.timeout, func() { conn.Close() })
 	defer clock.stop()
+	pause := func() func() {
+		h.creds.asked.Store(true)
+		return clock.pause()
+	}
 	unhook := context.AfterFunc(ctx, func() { conn.Close() })
 	defer unhook()
 
 	warn := func(s string) { h.log.Warn(s) }
 	known := readKnownHosts(append(append([]string{}, p.known...), p.globalKnown...), warn)
-	keys := &keyCheck{hop: p, known: known, ask: ask, warn: warn, accepted: &h.creds.accepted, pause: clock.pause, newKeys: h.cfg.AcceptNew}
+	keys := &keyCheck{hop: p, known: known, ask: ask, warn: warn, accepted: &h.creds.accepted, pause: pause, newKeys: h.cfg.AcceptNew}
 	agent := openAgent(ctx, p.agentSocket(), warn)
 	defer agent.close()
 	ring, err := p.keyRing(agent)
@@ -122,7 +126,7 @@ func (h *Host) login(ctx context.Context, conn net.Conn, p *hop, ask Asker) (*ss
 		return nil, "", err
 	}
 	line := &watchedConn{Conn: conn}
-	a := &login{ctx: ctx, line: line, hop: p, cfg: &h.cfg, creds: h.creds, ask: ask, pause: clock.pause, ring: ring}
+	a := &login{ctx: ctx, line: line, hop: p, cfg: &h.cfg, creds: h.creds, ask: ask, pause: pause, ring: ring}
 
 	var keyErr error
 	var fingerprint string

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -15,6 +16,7 @@ type creds struct {
 	secrets  map[string]string     // hop to the password it accepted
 	used     bool                  // Config.Password was called
 	touch    bool                  // the key that was accepted wants a person's touch each time
+	asked    atomic.Bool           // a person was asked something, or one's answers were given again
 	accepted acceptedKeys
 }
 

@@ -41,7 +41,8 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 	if h.now, err = h.connect(ctx, cfg.Ask); err != nil {
 		return nil, err
 	}
-	if took := time.Since(began); cfg.Eager && took > farLogin {
+	// Where a person had to answer, no login is tried that may not be needed: a host counts those that fail.
+	if took := time.Since(began); cfg.Eager && took > farLogin && !h.creds.asked.Load() {
 		h.rtt = took / loginTrips // until it is measured
 		h.dialLanes(ctx)
 	}

@@ -370,12 +370,16 @@ func TestLanesAreClosedAndMadeAgain(t *testing.T) {
 func TestConnectionsAreMadeAtOnceWhereMuchIsToComeFromAfar(t *testing.T) {
 	for _, tt := range []struct {
 		eager bool
+		asks  bool          // a person types the password
 		delay time.Duration // each way
 		want  int
-	}{{true, 30 * time.Millisecond, farConnections}, {false, 30 * time.Millisecond, 1}, {true, 0, 1}} {
+	}{{true, false, 30 * time.Millisecond, farConnections}, {true, true, 30 * time.Millisecond, 1}, {false, false, 30 * time.Millisecond, 1}, {true, false, 0, 1}} {
 		f := startFake(t, &fakeHost{})
 		c := f.config(t)
 		c.Eager = tt.eager
+		if tt.asks {
+			c.Password, c.Ask = nil, &asker{secrets: []string{"right"}}
+		}
 		if tt.delay > 0 {
 			p, err := proxy.Start(f.addr, proxy.Options{Delay: tt.delay})
 			if err != nil {
