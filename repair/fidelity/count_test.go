@@ -3,6 +3,7 @@ package fidelity
 import (
 	"encoding/hex"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -13,9 +14,9 @@ import (
 // counts are what went wrong, over all mailboxes.
 type counts struct {
 	Missing    int // messages that are not there
-	Returned   int // messages that had been expunged or moved away, and are there
-	Duplicated int // messages that are there once more
 	Unreadable int // messages that are listed, and whose text cannot be had or is not what it was
+	Returned   int // listed, and not of the mailbox: messages that had been expunged or moved away, rows without a text
+	Duplicated int // messages that are there once more
 	Flags      int // messages with other system flags
 	Keywords   int // messages with other keywords
 	UIDs       int // messages with another UID
@@ -51,6 +52,9 @@ const (
 	crashed  attribute = "process"     // processes that live
 )
 
+// ofMessages are the attributes that a message has no more when it is gone.
+var ofMessages = []attribute{flags, keywords, uid, date}
+
 // tally is what came of a way.
 type tally struct {
 	counts
@@ -58,6 +62,19 @@ type tally struct {
 	// wrong counts by attribute the messages (mailboxes, lines, processes) with which it is not right. A message that is not there as
 	// it was has nothing right, so that keeping a message without its flags is never worse than losing it with them.
 	wrong map[attribute]int
+}
+
+// worst is the greater of two in everything.
+func worst(a, b tally) tally {
+	x, y := reflect.ValueOf(&a.counts).Elem(), reflect.ValueOf(b.counts)
+	for i := range x.NumField() {
+		x.Field(i).SetInt(max(x.Field(i).Int(), y.Field(i).Int()))
+	}
+	wrong := make(map[attribute]int)
+	for _, what := range compared {
+		wrong[what] = max(a.wrong[what], b.wrong[what])
+	}
+	return tally{counts: a.counts, wrong: wrong}
 }
 
 // count holds readings against the truth.
@@ -100,7 +117,7 @@ func (t *tally) mailbox(truth *fill.Mailbox, numbers map[string]int, now probe.R
 			continue
 		}
 		t.note(truth.Name, m.Number, whole, row)
-		for _, a := range []attribute{flags, keywords, uid, date} {
+		for _, a := range ofMessages {
 			t.wrong[a]++
 		}
 	}
@@ -116,9 +133,6 @@ func (t *tally) mailbox(truth *fill.Mailbox, numbers map[string]int, now probe.R
 		default:
 			t.Returned++
 			t.note(truth.Name, n, dead, row)
-			if n < 0 {
-				t.Unreadable++
-			}
 		}
 	}
 }

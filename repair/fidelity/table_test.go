@@ -2,7 +2,6 @@ package fidelity
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -11,52 +10,44 @@ import (
 
 // words for what is counted, in a table.
 var columns = []struct {
-	count func(*counts) int
-	one   string
+	what attribute
+	one  string
 }{
-	{func(c *counts) int { return c.Missing }, "−%d msg"},
-	{func(c *counts) int { return c.Unreadable }, "%d unreadable"},
-	{func(c *counts) int { return c.Returned }, "+%d dead"},
-	{func(c *counts) int { return c.Duplicated }, "+%d double"},
-	{func(c *counts) int { return c.Flags }, "−%d flags"},
-	{func(c *counts) int { return c.Keywords }, "−%d keywords"},
-	{func(c *counts) int { return c.UIDs }, "%d UIDs"},
-	{func(c *counts) int { return c.Mixed }, "%d mixed up"},
-	{func(c *counts) int { return c.Dates }, "%d dates"},
-	{func(c *counts) int { return c.Validity }, "%d UIDVALIDITY"},
-	{func(c *counts) int { return c.Crashes }, "%d crashes"},
+	{whole, "−%d msg"}, {dead, "+%d dead"}, {single, "+%d double"}, {flags, "−%d flags"}, {keywords, "−%d keywords"}, {uid, "−%d UIDs"},
+	{mixed, "%d mixed up"}, {date, "−%d dates"}, {validity, "%d UIDVALIDITY"}, {crashed, "%d crashes"},
 }
 
-// text is what went wrong in few words, and how much the log has to say.
-func (c counts) text() string {
+// text is what is wrong in few words, and how much the log has to say. What messages lack is written only where it is more than
+// the messages that are gone, each of which lacks everything.
+func (t tally) text() string {
 	var parts []string
 	for _, col := range columns {
-		if n := col.count(&c); n > 0 {
-			parts = append(parts, fmt.Sprintf(col.one, n))
+		n := t.wrong[col.what]
+		if slices.Contains(ofMessages, col.what) && n <= t.wrong[whole] {
+			continue
 		}
+		if n == 0 {
+			continue
+		}
+		part := fmt.Sprintf(col.one, n)
+		if col.what == whole && t.Unreadable > 0 {
+			part += fmt.Sprintf(" (%d listed)", t.Unreadable)
+		}
+		parts = append(parts, part)
 	}
 	if len(parts) == 0 {
 		parts = []string{"ok"}
 	}
-	if c.Log > 0 {
-		parts = append(parts, fmt.Sprintf("log %d", c.Log))
+	if t.Log > 0 {
+		parts = append(parts, fmt.Sprintf("log %d", t.Log))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// worst is the greater of two in everything.
-func worst(a, b counts) counts {
-	x, y := reflect.ValueOf(&a).Elem(), reflect.ValueOf(b)
-	for i := range x.NumField() {
-		x.Field(i).SetInt(max(x.Field(i).Int(), y.Field(i).Int()))
-	}
-	return a
 }
 
 // row is one kind of damage to one layout.
 type row struct {
 	layout, kind string
-	ways         map[string]counts // worst of all stores and seeds
+	ways         map[string]tally // worst of all stores and seeds
 	results      []result
 }
 
@@ -74,12 +65,12 @@ func (r *report) rows() []*row {
 	var all []*row
 	for _, one := range r.sorted() {
 		if n := len(all); n == 0 || all[n-1].layout != one.layout || all[n-1].kind != one.kind {
-			all = append(all, &row{layout: one.layout, kind: one.kind, ways: make(map[string]counts)})
+			all = append(all, &row{layout: one.layout, kind: one.kind, ways: make(map[string]tally)})
 		}
 		last := all[len(all)-1]
 		last.results = append(last.results, one)
 		for name, n := range one.ways {
-			last.ways[name] = worst(last.ways[name], n.counts)
+			last.ways[name] = worst(last.ways[name], n)
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package fidelity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,20 +17,39 @@ func (r *result) worse() []string {
 	for _, a := range compared {
 		var better []string
 		for _, w := range ways {
-			// Who numbers messages by guess hits some. It is not better for that: those it misses have the UID of another message.
-			if a == uid && r.ways[w.name].wrong[mixed] > 0 {
-				continue
-			}
-			// Who loses living messages is not better for losing the dead with them.
-			if a == dead && r.ways[w.name].wrong[whole] > mine[whole] {
-				continue
-			}
-			if n := r.ways[w.name].wrong[a]; n < mine[a] {
+			theirs := r.ways[w.name].wrong
+			if n := theirs[a]; n < mine[a] && excuse(a, mine, theirs) == "" {
 				better = append(better, fmt.Sprintf("%s %d", w.name, n))
 			}
 		}
 		if len(better) > 0 {
 			all = append(all, fmt.Sprintf("%s: worse in %s: %d, %s", r.cell, a, mine[a], strings.Join(better, ", ")))
+		}
+	}
+	return all
+}
+
+// excuse tells why a way with the smaller number is not better; "" where it is.
+func excuse(a attribute, mine, theirs map[attribute]int) string {
+	switch {
+	case a == uid && theirs[mixed] > mine[mixed]:
+		return fmt.Sprintf("by guess: %d other messages have the UID of another one", theirs[mixed])
+	case a == dead && theirs[whole] > mine[whole]:
+		return fmt.Sprintf("with the living: %d messages are gone", theirs[whole])
+	}
+	return ""
+}
+
+// excused tells where a row of the table shows a smaller number for another way, and why that is not better.
+func (r *row) excused() []string {
+	var all []string
+	mine := r.ways[own].wrong
+	for _, a := range compared {
+		for _, w := range ways {
+			if theirs := r.ways[w.name].wrong; theirs[a] < mine[a] {
+				all = append(all, fmt.Sprintf("- %s, `%s`, %s: dovemend %d, %s %d, %s", title(r.layout), r.kind, a, mine[a], strings.ReplaceAll(w.name, "*", "\\*"),
+					theirs[a], cmp.Or(excuse(a, mine, theirs), "**better than dovemend**")))
+			}
 		}
 	}
 	return all
