@@ -26,10 +26,12 @@ func (r *Run) examine(ctx context.Context) error {
 	r.s.rep.Stage("examining the copy")
 	r.reports, r.work = nil, nil
 	fsys := r.snap.FS()
-	var err error
-	if r.acct, err = reconstruct.Read(ctx, fsys, r.account, r.boxes); err != nil {
+	before := &earlier{state: r.s.o.StateDir, key: r.dir.Meta().Key(), before: r.ID(), log: r.log}
+	acct, err := reconstruct.ReadAfter(ctx, fsys, r.account, r.boxes, before.copies)
+	if err = errors.Join(err, before.Close()); err != nil {
 		return fmt.Errorf("examine the copy: %w", err)
 	}
+	r.acct = acct
 	if r.reports, err = check.All(ctx, fsys, r.acct); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,16 @@ type Local struct {
 	Account  store.Account
 	Snapshot *snapshot.Snapshot // nil for a tree of another tool
 
-	close []func() error
+	earlier *earlier // copies of the account; nil for one that is of no run
+	close   []func() error
+}
+
+// read reconstructs mailboxes of the copy, with what earlier copies tell.
+func (l *Local) read(ctx context.Context, boxes []store.Mailbox) (*reconstruct.Account, error) {
+	if l.earlier == nil {
+		return reconstruct.Read(ctx, l.FS, l.Account, boxes)
+	}
+	return reconstruct.ReadAfter(ctx, l.FS, l.Account, boxes, l.earlier.copies)
 }
 
 // NoCopyError: a directory holds no copy of mail that could be read.
@@ -73,7 +83,8 @@ func OpenRun(ctx context.Context, state, id string) (*Local, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	l := &Local{Where: dir.ID(), close: []func() error{dir.Close, root.Close}}
+	before := &earlier{state: state, key: dir.Meta().Key(), before: dir.ID(), log: slog.New(slog.DiscardHandler)}
+	l := &Local{Where: dir.ID(), earlier: before, close: []func() error{dir.Close, root.Close, before.Close}}
 	if err := l.openSnapshot(ctx, root); err != nil {
 		if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)) {
 			return nil, errors.Join(&HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}, l.Close())
@@ -234,7 +245,7 @@ func (c *Checked) Curable() bool {
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
 	rep.Stage("examining " + remote.Safe(l.name()))
-	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
+	acct, err := l.read(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}

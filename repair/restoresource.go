@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"dovemend/remote"
-	"dovemend/repair/reconstruct"
 	"dovemend/repair/rundir"
 	"dovemend/repair/salvage"
 )
@@ -132,7 +131,7 @@ func (s *RestoreSource) copy(ctx context.Context, l *Local) error {
 
 // salvager reads the copy, to hand its messages out.
 func (l *Local) salvager(ctx context.Context) (*salvager, error) {
-	acct, err := reconstruct.Read(ctx, l.FS, l.Account, l.Account.Mailboxes)
+	acct, err := l.read(ctx, l.Account.Mailboxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}

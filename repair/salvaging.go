@@ -53,7 +53,7 @@ func (s *Salvaged) Whole() bool {
 // nothing, the result has no Index. Nothing in the copy is changed.
 func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() (*os.Root, error), o salvage.Options, rep Reporter) (*Salvaged, error) {
 	rep.Stage("examining " + remote.Safe(l.name()))
-	acct, err := reconstruct.Read(ctx, l.FS, l.Account, boxes)
+	acct, err := l.read(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}

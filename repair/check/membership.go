@@ -10,12 +10,15 @@ func (x *examiner) membership() {
 	if n := s.Regained; n > 0 {
 		f.Rule = "messages-unlisted"
 		f.Text = fmt.Sprintf("%s of this mailbox, whose text is still stored, no longer stand in its list", plural(n, "message", "messages"))
-		if s.Anew {
+		if s.Anew || s.Recalled != nil && s.Recalled.Anew {
 			f.Text += ": Dovecot has made the list anew, and empty"
 		}
 		f.Effect = "they do not show, and no error is said"
 		f.Advice = "rebuild puts them back on the list; flags that nothing tells any more they have lost"
 		x.find(f)
+	}
+	if s.Recalled != nil {
+		x.find(Finding{Severity: Note, Rule: "earlier-copy", File: x.box.Dir, Offset: -1, Text: s.Recalled.String(), Effect: "none: this is where rebuild has it from"})
 	}
 	if n := s.Dropped; n > 0 {
 		f.Rule, f.Severity = "messages-left", Suspect

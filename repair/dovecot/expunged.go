@@ -15,10 +15,10 @@ type Expunged struct {
 	guids map[GUID]bool
 }
 
-// ReadExpunged reads the expunges that happened from both logs, those behind damage too.
+// ReadExpunged reads the expunges that happened from all logs, those behind damage too.
 func ReadExpunged(f Files) Expunged {
 	x := Expunged{guids: map[GUID]bool{}}
-	for _, b := range [][]byte{f.Log, f.Log2} {
+	for _, b := range append([][]byte{f.Log, f.Log2}, f.Older...) {
 		if b == nil {
 			continue
 		}

@@ -7,12 +7,16 @@ import (
 
 // Files are the files of one index: of a mailbox, of mdbox's map, or of the mailbox list. nil means that the file does
 // not exist; empty and not nil, that it has no bytes, which Dovecot treats very differently.
-type Files struct{ Index, Backup, Log, Log2 []byte }
+type Files struct {
+	Index, Backup, Log, Log2 []byte
+	Older                    [][]byte // logs that were rotated away before Log2, of an earlier copy; Dovecot keeps none
+}
 
 // parsed are the files as their readers see them.
 type parsed struct {
 	index, backup *Index // nil: does not exist
 	log, log2     *Log
+	rotated       []*Log
 	clean         map[*Index]bool // the reader found nothing wrong
 	believed      map[*Log]LogHeader
 	exist         []UID // messages that other evidence tells of, ascending
@@ -46,6 +50,9 @@ func parseFiles(f Files) *parsed {
 	p.index = index(f.Index, "index", whole)
 	p.backup = index(f.Backup, "backup", p.index)
 	p.log, p.log2 = log(f.Log, "log"), log(f.Log2, "log2")
+	for _, b := range f.Older {
+		p.rotated = append(p.rotated, log(b, "log2"))
+	}
 	p.adopt()
 	return p
 }
@@ -61,7 +68,7 @@ func (p *parsed) note(file string, list []Fault) {
 // without records that continues no other tells nothing.
 func (p *parsed) logs() []*Log {
 	var out []*Log
-	for _, l := range []*Log{p.log, p.log2} {
+	for _, l := range append([]*Log{p.log, p.log2}, p.rotated...) {
 		begun := l != nil && (len(l.Records) > 0 || l.Unusable == "" && l.Size == int64(l.Header.HeaderSize) && l.Header.PrevSeq != 0)
 		if begun && !slices.ContainsFunc(out, func(o *Log) bool { return p.header(o).Seq == p.header(l).Seq }) {
 			out = append(out, l)
@@ -74,10 +81,10 @@ func (p *parsed) logs() []*Log {
 }
 
 func (p *parsed) fileOf(l *Log) string {
-	if l == p.log2 {
-		return "log2"
+	if l == p.log {
+		return "log"
 	}
-	return "log"
+	return "log2"
 }
 
 // Replay tells what the files of an index together say: the best base (dovecot.index, its backup, or nothing if a log

@@ -41,7 +41,7 @@ type request struct {
 func newReplayer(p *parsed) *replayer {
 	r := &replayer{p: p, s: &State{}, fs: &faults{}, cur: -1}
 	size := 0
-	for _, l := range []*Log{p.log, p.log2} {
+	for _, l := range append([]*Log{p.log, p.log2}, p.rotated...) {
 		if l != nil {
 			size += int(l.Size)
 		}

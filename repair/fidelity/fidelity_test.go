@@ -25,7 +25,7 @@ func TestFidelity(t *testing.T) {
 				}
 				wanted := make(map[string]bool)
 				for _, c := range cells {
-					wanted[c.store] = true
+					wanted[c.store], wanted[copied[c.store]] = true, true
 				}
 				h := newHost(t, layout, wanted)
 				all.version(h.version(t))

@@ -27,6 +27,7 @@ type host struct {
 
 	session  *repair.Session // dovemend's, kept from repair to repair
 	stateDir string
+	copies   map[string]string // folders of copies that were made before a damage, by store
 }
 
 func options(layout string) realhost.Options {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -60,13 +61,51 @@ func mend(ctx context.Context, r *repair.Run) (m mended) {
 	return m
 }
 
-// dovemend repairs broken mailboxes, from the connection to the verification.
-func (h *host) dovemend(t *testing.T, broken []string) mended {
+// copied are the stores of which an earlier copy is that of another one: as it was before it lived on.
+var copied = map[string]string{"young": "young", "rotated": "rotated", "changed": "rotated"}
+
+// copyBefore has dovemend copy a store before it is broken, and keeps its folder.
+func (h *host) copyBefore(t *testing.T, store string) {
+	t.Helper()
+	store = copied[store]
+	if h.copies[store] != "" {
+		return
+	}
+	h.lay(t, h.stores[store].saved)
+	if err := os.RemoveAll(h.stateDir); err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.begin(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = r.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h.copies == nil {
+		h.copies = make(map[string]string)
+	}
+	h.copies[store] = filepath.Join(h.Dir(), "copies", store)
+	if err := os.MkdirAll(filepath.Dir(h.copies[store]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyTree(t, h.stateDir, h.copies[store])
+}
+
+// dovemend repairs broken mailboxes, from the connection to the verification. It knows only the copies of a folder that was kept; ""
+// for none.
+func (h *host) dovemend(t *testing.T, broken []string, kept string) mended {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := os.RemoveAll(h.stateDir); err != nil { // a copy of another damage is no copy of this one
 		t.Fatal(err)
+	}
+	if kept != "" {
+		copyTree(t, kept, h.stateDir)
 	}
 	r, err := h.begin(ctx, broken)
 	if err != nil {

@@ -22,6 +22,7 @@ type result struct {
 	ways    map[string]tally
 	aborted bool // doveadm died of an assertion
 	mended  mended
+	after   mended    // with an earlier copy
 	told    []verdict // what dovemend lost, and whether the broken files told it
 }
 
@@ -29,6 +30,7 @@ type result struct {
 func (h *host) test(t *testing.T, c cell) *result {
 	t.Helper()
 	b := h.stores[c.store]
+	h.copyBefore(t, c.store)
 	h.lay(t, b.saved)
 	changes, err := damage.Break(h.target(c.mailbox()), c.kind, c.seed)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +55,7 @@ func (h *host) test(t *testing.T, c cell) *result {
 		h.lay(t, broken)
 		at := h.logSize(t)
 		began := time.Now()
-		done := w.does(t, h, r.broken)
+		done := w.does(t, h, c, r.broken)
 		acted := time.Since(began)
 		readings := h.look(t, b.truth)
 		n := count(b.truth, h.numbers, readings)
@@ -62,6 +64,11 @@ func (h *host) test(t *testing.T, c cell) *result {
 		r.ways[w.name] = n
 		if w.name == own {
 			r.mended = done
+		}
+		if w.name == after {
+			r.after = done
+		}
+		if w.name == own || w.name == after {
 			for _, l := range complaints(log) {
 				t.Logf("Dovecot complains: %s", l)
 			}

@@ -16,18 +16,19 @@ import (
 // way is what somebody does about a broken mailbox.
 type way struct {
 	name string
-	does func(t *testing.T, h *host, broken []string) mended
+	does func(t *testing.T, h *host, c cell, broken []string) mended
 }
 
 const (
 	own     = "dovemend" // the way that is held against the others
+	after   = "dovemend, copied before"
 	resyncs = "force-resync"
 )
 
 // ways are those that people know of, and ours. Before the recipes that remove files the processes are ended, as they say.
 var ways = []way{
-	{"nothing", func(*testing.T, *host, []string) mended { return mended{} }},
-	{"rm dovecot.index", func(t *testing.T, h *host, broken []string) mended {
+	{"nothing", func(*testing.T, *host, cell, []string) mended { return mended{} }},
+	{"rm dovecot.index", func(t *testing.T, h *host, _ cell, broken []string) mended {
 		for _, box := range broken {
 			if err := os.Remove(filepath.Join(h.folder(box), "dovecot.index")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
@@ -35,7 +36,7 @@ var ways = []way{
 		}
 		return mended{}
 	}},
-	{"rm -rf *", func(t *testing.T, h *host, broken []string) mended {
+	{"rm -rf *", func(t *testing.T, h *host, _ cell, broken []string) mended {
 		for _, box := range broken {
 			if err := emptyFolder(h.folder(box)); err != nil {
 				t.Fatal(err)
@@ -43,8 +44,11 @@ var ways = []way{
 		}
 		return mended{}
 	}},
-	{resyncs, func(t *testing.T, h *host, _ []string) mended { return mended{err: h.resync(t.Context())} }},
-	{own, func(t *testing.T, h *host, broken []string) mended { return h.dovemend(t, broken) }},
+	{resyncs, func(t *testing.T, h *host, _ cell, _ []string) mended { return mended{err: h.resync(t.Context())} }},
+	{own, func(t *testing.T, h *host, _ cell, broken []string) mended { return h.dovemend(t, broken, "") }},
+	{after, func(t *testing.T, h *host, c cell, broken []string) mended {
+		return h.dovemend(t, broken, h.copies[copied[c.store]])
+	}},
 }
 
 // broken are the mailboxes whose own folders a damage touched: those that a user would find broken. Damage to mail in a storage

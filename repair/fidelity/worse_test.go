@@ -18,12 +18,17 @@ func (r *result) worse() []string {
 		var better []string
 		for _, w := range ways {
 			theirs := r.ways[w.name].wrong
-			if n := theirs[a]; n < mine[a] && excuse(a, mine, theirs) == "" {
+			if n := theirs[a]; n < mine[a] && w.name != after && excuse(a, mine, theirs) == "" {
 				better = append(better, fmt.Sprintf("%s %d", w.name, n))
 			}
 		}
 		if len(better) > 0 {
 			all = append(all, fmt.Sprintf("%s: worse in %s: %d, %s", r.cell, a, mine[a], strings.Join(better, ", ")))
+		}
+	}
+	for _, a := range compared {
+		if n := r.ways[after].wrong[a]; n > mine[a] {
+			all = append(all, fmt.Sprintf("%s: an earlier copy makes it worse in %s: %d, without it %d", r.cell, a, n, mine[a]))
 		}
 	}
 	return all
@@ -46,7 +51,7 @@ func (r *row) excused() []string {
 	mine := r.ways[own].wrong
 	for _, a := range compared {
 		for _, w := range ways {
-			if theirs := r.ways[w.name].wrong; theirs[a] < mine[a] {
+			if theirs := r.ways[w.name].wrong; theirs[a] < mine[a] && w.name != after {
 				all = append(all, fmt.Sprintf("- %s, `%s`, %s: dovemend %d, %s %d, %s", title(r.layout), r.kind, a, mine[a], strings.ReplaceAll(w.name, "*", "\\*"),
 					theirs[a], cmp.Or(excuse(a, mine, theirs), "**better than dovemend**")))
 			}

@@ -173,6 +173,9 @@ func build(ctx context.Context, in Input, made int) (*builder, error) {
 	for i, s := range in.Account.Boxes {
 		x := &box{s: s, rep: in.Reports[i], Box: Box{Mailbox: s.Mailbox, UIDValidity: s.UIDValidity, Regained: s.Regained}}
 		x.How = b.how(x)
+		if s.Recalled != nil && (x.How == Exact || x.How == ByFlag) {
+			x.Notes = append(x.Notes, s.Recalled.String())
+		}
 		b.out[s] = x
 		boxes = append(boxes, x)
 	}

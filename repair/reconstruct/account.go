@@ -22,6 +22,7 @@ type Account struct {
 	// ListFaults are what is wrong with the list index. With LAYOUT=index it is the only place of the mailboxes' names.
 	ListFaults []FileFault
 	nodes      map[string]int // where in List a mailbox is
+	earlier    Earlier
 }
 
 // Fate says what became of a message that is in no mailbox.
@@ -44,32 +45,49 @@ type Orphan struct {
 
 // Read reconstructs mailboxes of an account from its copy. A damaged file is no error: it is in the States' Faults.
 func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox) (*Account, error) {
-	acct := &Account{Account: a}
-	if err := acct.readList(fsys); err != nil {
+	return ReadAfter(ctx, fsys, a, boxes, nil)
+}
+
+// ReadAfter is [Read] with earlier copies of the account: they are asked where the files of now are damaged or gone, and tell nothing
+// that these still tell otherwise.
+func ReadAfter(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox, earlier Earlier) (*Account, error) {
+	acct := &Account{Account: a, earlier: earlier}
+	if err := acct.read(ctx, fsys, boxes); err != nil {
 		return nil, err
+	}
+	for _, s := range acct.All() {
+		s.countRegained()
+	}
+	return acct, nil
+}
+
+func (acct *Account) read(ctx context.Context, fsys fs.FS, boxes []store.Mailbox) error {
+	a := acct.Account
+	if err := acct.readList(fsys); err != nil {
+		return err
 	}
 	var err error
 	if acct.Boxes, err = acct.readIndexes(ctx, fsys, boxes); err != nil {
-		return nil, err
+		return err
 	}
 	switch a.Layout {
 	case store.Maildir:
 		for _, s := range acct.Boxes {
-			if err := s.readMaildir(ctx, fsys); err != nil {
-				return nil, err
+			if err := s.readMaildir(ctx, fsys, acct.earlier); err != nil {
+				return err
 			}
 		}
-		return acct, nil
+		return nil
 	case store.SDBox:
 		for _, s := range acct.Boxes {
 			if err := s.readSDBox(ctx, fsys, acct); err != nil {
-				return nil, err
+				return err
 			}
 			if err := s.datesFromCache(fsys); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		return acct, nil
+		return nil
 	}
 	asked := map[store.RelPath]bool{}
 	for _, m := range boxes {
@@ -83,17 +101,17 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 		others = append(others, m)
 	}
 	if acct.Others, err = acct.readIndexes(ctx, fsys, others); err != nil {
-		return nil, err
+		return err
 	}
 	if err := acct.readMDBox(ctx, fsys); err != nil {
-		return nil, err
+		return err
 	}
 	for _, s := range acct.Boxes {
 		if err := s.datesFromCache(fsys); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return acct, nil
+	return nil
 }
 
 // readIndexes reads the index files of mailboxes, of several at one time.
@@ -113,6 +131,9 @@ func (acct *Account) readIndexes(ctx context.Context, fsys fs.FS, boxes []store.
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	for _, s := range states {
+		s.recall(acct.earlier)
 	}
 	return states, nil
 }

@@ -15,10 +15,11 @@ const (
 	ByCache                    // dovecot.index.cache
 	ByList                     // the list index
 	ByFileTime                 // the times of its file
+	ByEarlier                  // an earlier copy: it may have changed since
 	ByOrder                    // where it stands among the others: a guess that fits everything else
 )
 
-var evidenceNames = [...]string{"nothing", "index", "damaged index", "map index", "message", "file name", "uidlist", "cache", "list index", "file time", "order"}
+var evidenceNames = [...]string{"nothing", "index", "damaged index", "map index", "message", "file name", "uidlist", "cache", "list index", "file time", "earlier copy", "order"}
 
 // String names the evidence.
 func (e Evidence) String() string {
@@ -43,7 +44,7 @@ func (e Evidence) Sure() Sureness {
 	switch e {
 	case ByIndex, ByMap, ByMessage, ByFileName, ByUIDList:
 		return Certain
-	case ByDamaged, ByCache, ByList, ByFileTime:
+	case ByDamaged, ByCache, ByList, ByFileTime, ByEarlier:
 		return Likely
 	}
 	return Guessed

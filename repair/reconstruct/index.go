@@ -17,21 +17,25 @@ func (s *State) readIndex(fsys fs.FS, m store.Mailbox) error {
 		return err
 	}
 	state, faults := dovecot.Replay(s.Files)
-	s.Index, s.Base, s.Sound = state, state.Base, state.Exact
 	for _, f := range faults {
 		s.Faults = append(s.Faults, FileFault{File: indexFile(prefix, f.File), Fault: f})
 	}
-	s.UIDValidity, s.NextUID, s.ModSeq, s.Pending = state.UIDValidity, state.NextUID, state.ModSeq, state.PendingExpunge
-	s.GUID, _ = state.MailboxGUID()
 	if info, err := fs.Stat(fsys, prefix); err == nil && state.Base == dovecot.BaseIndex {
 		s.written = info.ModTime()
 	}
-	s.believeList()
-	if s.Layout == store.Maildir {
-		return nil
-	}
-	s.listed()
+	s.take(state)
 	return nil
+}
+
+// take makes an index what is known of the mailbox.
+func (s *State) take(state *dovecot.State) {
+	s.Index, s.Base, s.Sound = state, state.Base, state.Exact
+	s.UIDValidity, s.NextUID, s.ModSeq, s.Pending = state.UIDValidity, state.NextUID, state.ModSeq, state.PendingExpunge
+	s.GUID, _ = state.MailboxGUID()
+	s.believeList()
+	if s.Layout != store.Maildir {
+		s.listed()
+	}
 }
 
 // listed makes messages of the index's records.
@@ -48,7 +52,11 @@ func (s *State) know(exist []dovecot.UID) {
 		return
 	}
 	slices.Sort(exist)
-	s.Index, _ = dovecot.ReplayKnowing(s.Files, exist)
+	if s.joined != nil {
+		s.Index, _ = s.joined.Replay(exist)
+	} else {
+		s.Index, _ = dovecot.ReplayKnowing(s.Files, exist)
+	}
 	s.NextUID = max(s.NextUID, s.Index.NextUID)
 	s.listed()
 }
@@ -59,6 +67,9 @@ func (s *State) indexed(r *dovecot.Record) Message {
 	by := ByIndex
 	if !s.Sound || r.Recovered || r.Suspect {
 		by = ByDamaged
+		if s.Recalled != nil && !r.Recovered {
+			by = ByEarlier
+		}
 	}
 	m.By = Told{Mailbox: by, UID: by, Flags: by}
 	if r.Phantom {

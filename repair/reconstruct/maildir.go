@@ -27,6 +27,8 @@ type maildirReader struct {
 	uids      map[string]listed                     // by base name
 	pending   map[dovecot.UID]bool                  // whose flags in the index are ahead of the file name
 	cached    map[*dovecot.Record]map[string][]byte // what the cache tells of records without a file
+	earlier   map[string]bool                       // base names whose UID an earlier copy told
+	by        Copy                                  // that copy
 }
 
 // listed is what dovecot-uidlist tells of a file.
@@ -37,7 +39,7 @@ type listed struct {
 }
 
 // readMaildir reads the mailbox. The file names tell the flags, but where the index is ahead of them.
-func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
+func (s *State) readMaildir(ctx context.Context, fsys fs.FS, earlier Earlier) error {
 	r := &maildirReader{State: s, fsys: fsys, names: &dovecot.MaildirKeywords{}, pending: map[dovecot.UID]bool{}, cached: map[*dovecot.Record]map[string][]byte{}}
 	m := s.Mailbox
 	b, err := s.read(fsys, join(m, "dovecot-keywords"), 1<<20)
@@ -54,7 +56,11 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 	if b, err = s.read(fsys, join(m, "dovecot-uidlist"), MaxUIDList); err != nil {
 		return err
 	}
+	before := len(r.Faults)
 	r.readUIDList(join(m, "dovecot-uidlist"), b)
+	if b == nil || len(r.Faults) > before {
+		r.recallList(earlier)
+	}
 	if s.Sound {
 		for _, uid := range s.Index.PendingFlags {
 			r.pending[uid] = true
@@ -73,6 +79,7 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS) error {
 		return err
 	}
 	r.nameKeywords()
+	r.recallNames(earlier, r.usedLetters())
 	s.KeywordNames = *r.names
 	if err := r.cachedDates(); err != nil {
 		return err
@@ -161,6 +168,10 @@ func (r *maildirReader) message(dir string, e fs.DirEntry) Message {
 	}
 	if known {
 		msg.By.UID = ByUIDList
+		if r.earlier[n.Base] {
+			msg.By.UID = ByEarlier
+			r.recalledBy(r.by).UIDs++
+		}
 		r.Listed[l.uid] = n.Base
 	} else {
 		msg.Stray = true // it gets its UID the next time the mailbox is opened

@@ -23,11 +23,17 @@ func (r *maildirReader) nameKeywords() {
 	}
 }
 
-func (r *maildirReader) nameLetters() {
+// usedLetters are those that any message has.
+func (r *maildirReader) usedLetters() uint32 {
 	var used uint32
 	for i := range r.Messages {
 		used |= r.Messages[i].Name.Keywords
 	}
+	return used
+}
+
+func (r *maildirReader) nameLetters() {
+	used := r.usedLetters()
 	r.Nameless = r.noNames && used != 0
 	var free []string // keywords of the index that no letter stands for
 	for _, k := range r.Index.Keywords {

@@ -24,7 +24,8 @@ type reconciler struct {
 	gone   map[*State]dovecot.Expunged
 	purged map[dovecot.GUID]bool // what was expunged from any mailbox; nil: not looked at yet
 	added  map[*State][]*Stored
-	bound  []saved // when messages were saved, at the latest
+	dead   map[*Stored]bool // what was in no mailbox when an earlier copy was made
+	bound  []saved          // when messages were saved, at the latest
 }
 
 // held says that a mailbox has a stored message.
@@ -40,10 +41,13 @@ func (r *reconciler) reconcile() {
 			r.byName[s.Mailbox.Storage] = s
 		}
 	}
+	r.saveTimes()
+	r.findAnew()
 	if r.t.Sound {
 		r.dropOverclaimed()
+	} else {
+		r.dead = r.acct.dead(r.t, r.boxes)
 	}
-	r.saveTimes()
 	r.findLost()
 	for i := range r.t.Stored {
 		r.place(&r.t.Stored[i])
@@ -129,6 +133,7 @@ type saved struct {
 // saveTimes learns from messages that are claimed when those stored before them must have been saved: numbers in the map
 // index are given in order of time.
 func (r *reconciler) saveTimes() {
+	r.bound = nil
 	for _, s := range r.boxes {
 		for i := range s.Messages {
 			if m := &s.Messages[i]; m.MapUID != 0 && !m.Saved.IsZero() {
@@ -174,18 +179,29 @@ func (r *reconciler) savedBy(st *Stored) int64 {
 // box is the mailbox that a message was first saved to, or nil.
 func (r *reconciler) box(st *Stored) *State { return r.byName[st.Mailbox] }
 
-// findLost finds the mailboxes that may have lost messages: those whose index files are damaged or gone, and those whose index
-// was made anew later than the mail that was first saved to them, and to which something still refers.
-func (r *reconciler) findLost() {
+// findAnew finds the mailboxes whose index was made anew later than the mail that was first saved to them, and to which something
+// still refers.
+func (r *reconciler) findAnew() {
 	for i := range r.t.Stored {
 		st := &r.t.Stored[i]
 		if r.t.Files[st.File].ID == 0 || st.Claims > 0 || st.Refs == 0 || r.t.Sound && st.MapUID == 0 {
 			continue
 		}
-		if s := r.box(st); s != nil && s.Sound && int64(s.Index.IndexID) > r.savedBy(st) && !r.expunged(s).GUID(st.GUID) {
+		if s := r.box(st); s != nil && s.Sound && !s.Anew && int64(s.Index.IndexID) > r.savedBy(st) && !r.expunged(s).GUID(st.GUID) {
 			s.Anew = true
 		}
 	}
+	for _, s := range r.boxes {
+		if s.Anew && s.recallForgotten(r.acct.earlier, func(Copy, *dovecot.State) bool { return true }) {
+			delete(r.gone, s)
+			s.resolve(r.t)
+			r.saveTimes()
+		}
+	}
+}
+
+// findLost lists the mailboxes that may have lost messages: those whose index files are damaged or gone, or were made anew.
+func (r *reconciler) findLost() {
 	r.holds = map[held]bool{}
 	for _, s := range r.boxes {
 		if s.Sound && !s.Anew {
@@ -203,7 +219,7 @@ func (r *reconciler) findLost() {
 func (r *reconciler) expunged(s *State) dovecot.Expunged {
 	x, ok := r.gone[s]
 	if !ok {
-		x = dovecot.ReadExpunged(s.Files)
+		x = dovecot.ReadExpunged(s.evidence())
 		r.gone[s] = x
 	}
 	return x
@@ -238,6 +254,8 @@ func (r *reconciler) place(st *Stored) {
 			r.add(s, st)
 		}
 	case st.Claims > 0 || r.claimedElsewhere(st):
+	case r.dead[st]:
+		r.orphan(st, Expunged)
 	case home == nil && st.Mailbox != "", home != nil && home.Sound && !home.Anew, r.anyExpunged(st):
 		r.orphan(st, Expunged)
 	default:

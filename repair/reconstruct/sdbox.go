@@ -52,7 +52,8 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 			acct.Orphans = append(acct.Orphans, o)
 		}
 	}
-	gone := dovecot.ReadExpunged(s.Files)
+	s.recallForgotten(acct.earlier, func(c Copy, then *dovecot.State) bool { return s.sameFile(c, then, byUID) })
+	gone := dovecot.ReadExpunged(s.evidence())
 	var exist []dovecot.UID
 	for uid, f := range byUID {
 		if s.Index.Find(uid) == nil && f.found && !s.Index.Knew(uid) && !gone.UID(uid) {
@@ -100,6 +101,25 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 	}
 	s.sureNext()
 	return nil
+}
+
+// sameFile reports whether a message file that the index does not know is one that an earlier copy lists.
+func (s *State) sameFile(c Copy, then *dovecot.State, byUID map[dovecot.UID]*dboxFile) bool {
+	for uid, f := range byUID {
+		if then.Find(uid) == nil || !f.found || f.msg.GUID.IsZero() || s.Index.Knew(uid) {
+			continue
+		}
+		was := dboxFile{name: f.name, uid: uid, size: -1}
+		info, err := fs.Stat(c.FS, join(s.Mailbox, f.name))
+		if err != nil {
+			continue
+		}
+		was.size = info.Size()
+		if err := was.parse(c.FS, join(s.Mailbox, f.name)); err == nil && was.found && was.msg.GUID == f.msg.GUID {
+			return true
+		}
+	}
+	return false
 }
 
 // ascend sorts the messages by UID, those without one at the end, and raises the next UID above them.

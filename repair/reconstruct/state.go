@@ -51,8 +51,12 @@ type State struct {
 	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
 	Regained int
 
-	written time.Time // when dovecot.index was, on which the state was built; zero where that is not known
-	sure    bool      // NextUID is above every UID that may have been given
+	Recalled *Recalled // what an earlier copy told; nil where none was asked, or could tell anything
+
+	joined  *dovecot.Recalled // the index files with what it told
+	left    *dovecot.State    // what they tell without it; nil where nothing was recalled
+	written time.Time         // when dovecot.index was, on which the state was built; zero where that is not known
+	sure    bool              // NextUID is above every UID that may have been given
 }
 
 // Margins above the last UID that is known where nothing tells how many were given in all: a UID must never name two messages

@@ -1,0 +1,258 @@
+package reconstruct
+
+import (
+	"fmt"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"time"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// Copy is a copy of the account that was made earlier, when less was lost.
+type Copy struct {
+	ID    string // of the run that made it
+	Taken time.Time
+	FS    fs.FS
+}
+
+// Earlier gives the earlier copies of an account, the last one first. They are opened as they are asked for.
+type Earlier iter.Seq[Copy]
+
+// Recalled says which earlier copy told what the files of a mailbox no longer tell.
+type Recalled struct {
+	ID    string
+	Taken time.Time
+	// Whole: it told what was lost amid the index files, whose end is there, so that nothing is missing. Otherwise what was noted
+	// after it may be lost: messages have the flags that they had then.
+	Whole bool
+	Anew  bool // Dovecot had made the index files anew, without the mail
+	UIDs  int  // Maildir: messages of which it told the UID
+	Names int  // Maildir: keywords of which it told the name
+}
+
+// String says it in a sentence, without its end.
+func (r *Recalled) String() string {
+	text := fmt.Sprintf("what the files no longer tell was taken from the copy of %s (run %s)", r.Taken.UTC().Format("2006-01-02 15:04 UTC"), r.ID)
+	switch {
+	case r.Whole:
+		return text + ": what came after it is still told by the files themselves"
+	case r.UIDs > 0 || r.Names > 0:
+		return text
+	}
+	return text + ": flags and labels are those of then, and changes since are not known"
+}
+
+// recall has the index read again with what an earlier copy of its files tells, where they are damaged or gone.
+func (s *State) recall(earlier Earlier) {
+	if !s.Sound && len(s.Unread) == 0 { // what could not be copied may tell more
+		s.recallAs(earlier, s.Files, func(_ Copy, state *dovecot.State) bool { return !s.told() || state.UIDValidity == s.UIDValidity })
+	}
+}
+
+// recallForgotten does so where Dovecot has made the index files anew, so that they are sound and know nothing of the mail.
+func (s *State) recallForgotten(earlier Earlier, fits func(Copy, *dovecot.State) bool) (recalled bool) {
+	if len(s.Index.Records) > 0 { // mail has come since, under the new UIDVALIDITY
+		return false
+	}
+	if !s.recallAs(earlier, dovecot.Files{}, fits) {
+		return false
+	}
+	s.Recalled.Anew, s.written = true, time.Time{}
+	return true
+}
+
+// recallAs makes the index what the last earlier copy that fits tells, joined with the files of now.
+func (s *State) recallAs(earlier Earlier, now dovecot.Files, fits func(Copy, *dovecot.State) bool) bool {
+	for c := range earlier.all {
+		then, err := readFiles(c.FS, join(s.Mailbox, "dovecot.index"), func(string, error) {})
+		if err != nil {
+			continue
+		}
+		r, ok := dovecot.Recall(now, then)
+		if !ok {
+			continue
+		}
+		if state, _ := r.Replay(nil); len(state.Records) > 0 && fits(c, state) {
+			s.joined, s.Recalled, s.Anew = &r, &Recalled{ID: c.ID, Taken: c.Taken, Whole: r.Whole}, false
+			s.left = s.Index
+			s.take(state)
+			return true
+		}
+	}
+	return false
+}
+
+// countRegained adds the messages that only an earlier copy lists.
+func (s *State) countRegained() {
+	if s.left == nil {
+		return
+	}
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		if listed := m.By.Mailbox == ByEarlier || m.By.Mailbox == ByIndex || m.By.Mailbox == ByDamaged; listed && s.Belongs(m) && s.left.Find(m.UID) == nil {
+			s.Regained++
+		}
+	}
+}
+
+// all is the sequence; empty where there is none.
+func (e Earlier) all(yield func(Copy) bool) {
+	if e != nil {
+		e(yield)
+	}
+}
+
+// told reports whether the mailbox's own files, or the list index, tell its UIDVALIDITY.
+func (s *State) told() bool { return s.UIDValidity != 0 && !s.Index.Doubtful }
+
+// evidence are the mailbox's index files, with what was recalled of them.
+func (s *State) evidence() dovecot.Files {
+	if s.joined != nil {
+		return s.joined.Files
+	}
+	return s.Files
+}
+
+// recallList completes what dovecot-uidlist tells from that of an earlier copy: a base name is given once, and under one UIDVALIDITY keeps its UID.
+func (r *maildirReader) recallList(earlier Earlier) {
+	if !r.Readable(store.RelPath(join(r.Mailbox, "dovecot-uidlist"))) {
+		return
+	}
+	given := map[dovecot.UID]bool{}
+	for _, l := range r.uids {
+		given[l.uid] = true
+	}
+	for c := range earlier.all {
+		b, _, err := readEvidence(c.FS, join(r.Mailbox, "dovecot-uidlist"), MaxUIDList)
+		if err != nil || b == nil {
+			continue
+		}
+		list, faults := dovecot.ParseUIDList(b)
+		if len(faults) > 0 || list.UIDValidity == 0 || r.UIDValidity != 0 && r.UIDValidity != list.UIDValidity {
+			continue
+		}
+		if r.Listed == nil {
+			r.Listed = map[dovecot.UID]string{}
+		}
+		r.by, r.earlier = c, map[string]bool{}
+		for _, e := range list.Entries {
+			if _, ok := r.uids[e.Name]; ok || given[e.UID] {
+				continue
+			}
+			r.uids[e.Name] = listed{e.UID, e.Fields, true}
+			r.earlier[e.Name] = true
+		}
+		r.UIDValidity, r.NextUID = list.UIDValidity, max(r.NextUID, list.NextUID)
+		if r.GUID.IsZero() {
+			r.GUID = list.MailboxGUID
+		}
+		if r.ListOther == nil {
+			r.ListOther = list.Other
+		}
+		return
+	}
+}
+
+// recallNames finds the names of keyword letters in the dovecot-keywords of an earlier copy, where neither the file nor the index tells
+// them any more.
+func (r *maildirReader) recallNames(earlier Earlier, used uint32) {
+	lacks := func() bool {
+		return slices.ContainsFunc(r.letters(used), func(letter int) bool { return r.names[letter] == "" })
+	}
+	if !lacks() || !r.Readable(store.RelPath(join(r.Mailbox, "dovecot-keywords"))) {
+		return
+	}
+	for c := range earlier.all {
+		b, _, err := readEvidence(c.FS, join(r.Mailbox, "dovecot-keywords"), 1<<20)
+		if err != nil || b == nil {
+			continue
+		}
+		names, faults := dovecot.ParseMaildirKeywords(b)
+		if len(faults) > 0 {
+			continue
+		}
+		n := 0
+		for _, letter := range r.letters(used) {
+			if name := names[letter]; r.names[letter] == "" && name != "" && !r.named(name) {
+				r.names[letter] = name
+				n++
+			}
+		}
+		if n > 0 {
+			r.Renamed = true
+			r.recalledBy(c).Names += n
+			return
+		}
+	}
+}
+
+// letters are the numbers of the keyword letters in a set.
+func (r *maildirReader) letters(set uint32) []int {
+	var list []int
+	for letter := range r.names {
+		if set&(1<<letter) != 0 {
+			list = append(list, letter)
+		}
+	}
+	return list
+}
+
+// recalledBy notes that a copy told something.
+func (s *State) recalledBy(c Copy) *Recalled {
+	if s.Recalled == nil || s.Recalled.ID != c.ID {
+		old := s.Recalled
+		s.Recalled = &Recalled{ID: c.ID, Taken: c.Taken, Whole: old == nil || old.Whole}
+		if old != nil {
+			s.Recalled.UIDs, s.Recalled.Names = old.UIDs, old.Names
+		}
+	}
+	return s.Recalled
+}
+
+// dead finds, for an mdbox account whose map index does not tell which messages are still referred to, those that were in no mailbox
+// when an earlier copy was made: they had been expunged by then. nil where that cannot be told.
+func (acct *Account) dead(t *Storage, boxes []*State) map[*Stored]bool {
+	if t.Sound || !slices.ContainsFunc(boxes, func(s *State) bool { return s.Recalled != nil }) {
+		return nil
+	}
+	for c := range acct.earlier.all {
+		alive := map[dovecot.GUID]bool{}
+		whole := true
+		for _, m := range acct.Account.Mailboxes {
+			f, err := readFiles(c.FS, join(m, "dovecot.index"), func(string, error) { whole = false })
+			if err != nil {
+				whole = false
+				break
+			}
+			s, _ := dovecot.Replay(f)
+			whole = whole && s.Exact && f.Tells() // a copy of some mailboxes does not tell of the others
+			for i := range s.Records {
+				id, ok := s.GUID(&s.Records[i])
+				whole = whole && ok
+				alive[id] = true
+			}
+		}
+		if !whole || len(alive) == 0 {
+			continue
+		}
+		size := map[int]int64{} // of the storage's files then, by their number in t.Files
+		for i, f := range t.Files {
+			if info, err := fs.Stat(c.FS, path.Clean(string(f.Name))); err == nil && f.ID != 0 {
+				size[i] = info.Size()
+			}
+		}
+		gone := map[*Stored]bool{}
+		for i := range t.Stored {
+			st := &t.Stored[i]
+			if !st.GUID.IsZero() && !alive[st.GUID] && st.End <= size[st.File] {
+				gone[st] = true
+			}
+		}
+		return gone
+	}
+	return nil
+}
