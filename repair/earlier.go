@@ -12,52 +12,57 @@ import (
 // earlierLooks is how many earlier copies are looked into for what the files no longer tell.
 const earlierLooks = 16
 
-// earlier opens the copies of an account that were made before a run, the last one first, for as long as they are looked at. It
-// keeps the one that was asked last: it is most often the one that is asked next.
+// earlier opens the copies of an account that were made before a run, the last one first. Those that were asked stay open until it
+// is closed: what they told is read from them.
 type earlier struct {
 	state  string
 	key    string // of the account
 	before string // a run's ID
 	log    *slog.Logger
 
-	runs   []rundir.Listed
 	listed bool
-	kept   string // the ID of
-	fsys   reconstruct.Copy
-	close  func() error
+	runs   []rundir.Listed // not opened yet
+	opened []reconstruct.Copy
+	close  []func() error
 }
 
 // copies is a [reconstruct.Earlier].
 func (e *earlier) copies(yield func(reconstruct.Copy) bool) {
-	if !e.listed {
-		e.listed = true
-		runs, err := rundir.Snapshots(e.state, e.key)
-		if err != nil {
-			e.log.Warn("no look into earlier copies", "error", err)
-		}
-		for _, l := range runs {
-			if l.ID < e.before && len(e.runs) < earlierLooks {
-				e.runs = append(e.runs, l)
+	e.list()
+	for i := 0; ; i++ {
+		for i == len(e.opened) {
+			if len(e.runs) == 0 {
+				return
 			}
-		}
-	}
-	for _, l := range e.runs {
-		if e.kept != l.ID {
+			l := e.runs[0]
+			e.runs = e.runs[1:]
 			if err := e.open(l); err != nil {
 				e.log.Warn("the earlier copy cannot be read", "run", l.ID, "error", err)
-				continue
 			}
 		}
-		if !yield(e.fsys) {
+		if !yield(e.opened[i]) {
 			return
 		}
 	}
 }
 
-func (e *earlier) open(l rundir.Listed) (err error) {
-	if err := e.Close(); err != nil {
-		return err
+func (e *earlier) list() {
+	if e.listed {
+		return
 	}
+	e.listed = true
+	runs, err := rundir.Snapshots(e.state, e.key)
+	if err != nil {
+		e.log.Warn("no look into earlier copies", "error", err)
+	}
+	for _, l := range runs {
+		if l.ID < e.before && len(e.runs) < earlierLooks {
+			e.runs = append(e.runs, l)
+		}
+	}
+}
+
+func (e *earlier) open(l rundir.Listed) error {
 	dir, err := rundir.Open(e.state, l.ID)
 	if err != nil {
 		return err
@@ -70,17 +75,17 @@ func (e *earlier) open(l rundir.Listed) (err error) {
 	if err != nil {
 		return errors.Join(err, root.Close(), dir.Close())
 	}
-	e.kept, e.close = l.ID, func() error { return errors.Join(root.Close(), dir.Close()) }
-	e.fsys = reconstruct.Copy{ID: l.ID, Taken: l.Meta.Created, FS: s.FS()}
+	e.opened = append(e.opened, reconstruct.Copy{ID: l.ID, Taken: l.Meta.Created, FS: s.FS()})
+	e.close = append(e.close, dir.Close, root.Close)
 	return nil
 }
 
-// Close lets go of the copy that was kept.
+// Close lets go of the copies.
 func (e *earlier) Close() error {
-	if e.close == nil {
-		return nil
+	var errs []error
+	for i := len(e.close) - 1; i >= 0; i-- {
+		errs = append(errs, e.close[i]())
 	}
-	err := e.close()
-	e.kept, e.close, e.fsys = "", nil, reconstruct.Copy{}
-	return err
+	e.opened, e.close = nil, nil
+	return errors.Join(errs...)
 }

@@ -26,9 +26,8 @@ func (r *Run) examine(ctx context.Context) error {
 	r.s.rep.Stage("examining the copy")
 	r.reports, r.work = nil, nil
 	fsys := r.snap.FS()
-	before := &earlier{state: r.s.o.StateDir, key: r.dir.Meta().Key(), before: r.ID(), log: r.log}
-	acct, err := reconstruct.ReadAfter(ctx, fsys, r.account, r.boxes, before.copies)
-	if err = errors.Join(err, before.Close()); err != nil {
+	acct, err := reconstruct.ReadHealed(ctx, fsys, r.account, r.boxes, r.earlier().copies)
+	if err != nil {
 		return fmt.Errorf("examine the copy: %w", err)
 	}
 	r.acct = acct

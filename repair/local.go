@@ -40,6 +40,14 @@ func (l *Local) read(ctx context.Context, boxes []store.Mailbox) (*reconstruct.A
 	return reconstruct.ReadAfter(ctx, l.FS, l.Account, boxes, l.earlier.copies)
 }
 
+// heal is read that takes messages' texts from earlier copies too.
+func (l *Local) heal(ctx context.Context, boxes []store.Mailbox) (*reconstruct.Account, error) {
+	if l.earlier == nil {
+		return reconstruct.Read(ctx, l.FS, l.Account, boxes)
+	}
+	return reconstruct.ReadHealed(ctx, l.FS, l.Account, boxes, l.earlier.copies)
+}
+
 // NoCopyError: a directory holds no copy of mail that could be read.
 type NoCopyError struct {
 	Dir string
@@ -245,7 +253,7 @@ func (c *Checked) Curable() bool {
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
 	rep.Stage("examining " + remote.Safe(l.name()))
-	acct, err := l.read(ctx, boxes)
+	acct, err := l.heal(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}

@@ -46,6 +46,7 @@ type Run struct {
 	plan     *plan.Plan
 	evac     *evacuate.State
 	came     func(u *Run) error // of a part that is taken back: is asked of every fresh copy of the undo u
+	past     *earlier           // copies that were made before
 	guard    func() error       // of a part of a run: is asked after each examination
 	changed  bool               // something on the host may have been changed by this process
 	remedy   plan.Remedy
@@ -136,6 +137,14 @@ func (r *Run) lock() error {
 	return nil
 }
 
+// earlier are the copies of the account that were made before this run.
+func (r *Run) earlier() *earlier {
+	if r.past == nil {
+		r.past = &earlier{state: r.s.o.StateDir, key: r.dir.Meta().Key(), before: r.ID(), log: r.log}
+	}
+	return r.past
+}
+
 // ID is the run's name.
 func (r *Run) ID() string { return r.dir.ID() }
 
@@ -157,6 +166,9 @@ func (r *Run) Changed() bool { return r.dir.Meta().CanUndo() }
 // Close lets go of the run's folder and locks. What is in the folder stays.
 func (r *Run) Close() error {
 	var errs []error
+	if r.past != nil {
+		errs = append(errs, r.past.Close())
+	}
 	if r.snapRoot != nil {
 		errs = append(errs, r.snapRoot.Close())
 	}

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
 )
 
@@ -49,6 +50,22 @@ func (b *batch) done(x *examiner, cure Cure, advice string) {
 		}
 		x.find(f)
 	}
+}
+
+// healed tells of a message that is damaged or gone, and that an earlier copy has.
+func (x *examiner) healed(m *reconstruct.Message) Finding {
+	x.damaged[m.UID] = true
+	f := Finding{Severity: Broken, Rule: "message-in-earlier-copy", File: m.File, Offset: -1, Cure: CureRebuild,
+		Text:   fmt.Sprintf("message %d is damaged, or its file is gone", m.UID),
+		Effect: "Dovecot fails when a mail program asks for this message: it cannot be read, and what else is asked for with it may fail too",
+		Advice: "an earlier copy has it whole: rebuild puts it back as it was"}
+	if x.account.Layout == store.MDBox {
+		f.Offset = m.Body.Offset
+	}
+	if h := x.acct.HealedFile(m.File); h != nil {
+		f.Advice = fmt.Sprintf("the copy of %s (run %s) has it whole: rebuild puts it back as it was", h.Taken.UTC().Format("2006-01-02 15:04 UTC"), h.ID)
+	}
+	return f
 }
 
 // unreadMessage is a message file that the host has and that could not be copied.

@@ -172,6 +172,9 @@ func (b *builder) rebuilt(x rebuild.Box) {
 	if x.Regained > 0 && x.How == rebuild.Exact {
 		b.note("in %s %s that no longer stood in its list come back; flags that nothing tells any more they have lost", name, count(x.Regained, "message"))
 	}
+	if x.Healed > 0 {
+		b.note("in %s %s that were damaged or gone are put back as an earlier copy has them", name, count(x.Healed, "message"))
+	}
 	if x.Mended > 0 {
 		b.note("in %s %s whose framing was damaged are mended; their text is as it was", name, count(x.Mended, "message"))
 	}

@@ -107,7 +107,7 @@ func (b *builder) virtual(x *box, m *reconstruct.Message) (uint32, error) {
 	case x.s.Layout == store.Maildir && m.Body.Counted >= 0:
 		v = m.Body.Counted
 	case x.s.Layout != store.Maildir && m.Body.Altered && m.Body.Encoding == dovecot.Plain && m.Body.Size >= 0 && m.Body.File != "":
-		text, err := section(b.FS, m.Body.File, m.Body.Offset, m.Body.Size)
+		text, err := section(b.texts, m.Body.File, m.Body.Offset, m.Body.Size)
 		if err != nil {
 			return 0, err
 		}

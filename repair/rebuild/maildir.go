@@ -38,7 +38,9 @@ func (b *builder) maildir(ctx context.Context, x *box) error {
 			continue
 		}
 		kept := *m
-		if s.Breaks(m) || m.Clash {
+		if m.Body.Healed {
+			x.Healed++
+		} else if s.Breaks(m) || m.Clash {
 			b.rename(x, &kept, names)
 		}
 		if m.By.Received == reconstruct.ByCache {

@@ -33,7 +33,10 @@ func (b *builder) storage(ctx context.Context) error {
 				x.LeftOut = append(x.LeftOut, LeftOut{*m, f.fate[st]})
 				continue
 			}
-			if st != nil && s.Breaks(m) {
+			switch {
+			case m.Body.Healed:
+				x.Healed++
+			case st != nil && s.Breaks(m):
 				x.Mended++
 			}
 			x.keep = append(x.keep, m)

@@ -97,7 +97,7 @@ func (p *part) Close() error { return p.f.Close() }
 
 // messageFile writes a whole sdbox file with one message, its framing new, its text as it is.
 func (b *builder) messageFile(m *reconstruct.Message, w io.Writer) error {
-	text, err := section(b.FS, m.Body.File, m.Body.Offset, m.Body.Size)
+	text, err := section(b.texts, m.Body.File, m.Body.Offset, m.Body.Size)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (b *builder) messageFile(m *reconstruct.Message, w io.Writer) error {
 	if _, err := w.Write(dovecot.AppendDboxMessageHeader(head, m.Body.Size)); err != nil {
 		return err
 	}
-	if text, err = section(b.FS, m.Body.File, m.Body.Offset, m.Body.Size); err != nil {
+	if text, err = section(b.texts, m.Body.File, m.Body.Offset, m.Body.Size); err != nil {
 		return err
 	}
 	defer text.Close()

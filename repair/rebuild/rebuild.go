@@ -104,6 +104,7 @@ type Box struct {
 	NewValidity bool // nothing tells the old one
 	LeftOut     []LeftOut
 	Mended      int // messages whose framing, or name, is mended
+	Healed      int // messages that are put back as an earlier copy has them
 	Regained    int
 	Notes       []string
 }
@@ -128,6 +129,7 @@ type builder struct {
 	out    map[*reconstruct.State]*box // what becomes of each mailbox
 	taken  map[store.RelPath]bool
 	newMap *newMap
+	texts  fs.FS // what the messages say: the copy, with what earlier ones told
 }
 
 // box is a mailbox on its way.
@@ -168,7 +170,7 @@ func Build(ctx context.Context, in Input) (*Work, error) {
 
 // build makes the files, the first of them with a number behind made.
 func build(ctx context.Context, in Input, made int) (*builder, error) {
-	b := &builder{Input: in, w: &Work{}, n: made, out: map[*reconstruct.State]*box{}, taken: map[store.RelPath]bool{}}
+	b := &builder{Input: in, texts: in.Account.Texts(in.FS), w: &Work{}, n: made, out: map[*reconstruct.State]*box{}, taken: map[store.RelPath]bool{}}
 	var boxes []*box
 	for i, s := range in.Account.Boxes {
 		x := &box{s: s, rep: in.Reports[i], Box: Box{Mailbox: s.Mailbox, UIDValidity: s.UIDValidity, Regained: s.Regained}}
@@ -191,8 +193,54 @@ func build(ctx context.Context, in Input, made int) (*builder, error) {
 		}
 		b.w.Boxes = append(b.w.Boxes, x.Box)
 	}
+	if err := b.healed(ctx); err != nil {
+		return b, err
+	}
 	b.listIndex()
 	return b, nil
+}
+
+// healed puts the files with mail that an earlier copy holds whole in place of what is left of them. Those of a mailbox that is not rebuilt
+// stay as they are.
+func (b *builder) healed(ctx context.Context) error {
+	wanted := map[store.RelPath]string{}
+	for _, s := range b.Account.Boxes {
+		x := b.out[s]
+		for i := range s.Messages {
+			if m := &s.Messages[i]; x.How == Exact && m.Body.Healed && s.Belongs(m) {
+				wanted[m.File] = x.Mailbox.Name
+			}
+		}
+	}
+	for _, h := range b.Account.Healed() {
+		mailbox, ok := wanted[h.File]
+		if !ok || slices.ContainsFunc(b.w.Put, func(f NewFile) bool { return f.Path == h.File }) { // mended further: written already
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if b.Account.Storage != nil {
+			mailbox = "" // it is shared
+		}
+		b.take(TakeOut{Path: h.File, Mailbox: mailbox, Why: "replaced by the same file as an earlier copy has it"})
+		err := b.put(NewFile{Path: h.File, Mode: b.modeOf(h.File), MTime: h.MTime, Mailbox: mailbox, Why: "a file with mail, as the copy of run " + h.ID + " has it"},
+			func(w io.Writer) error {
+				f, err := b.texts.Open(string(h.File))
+				if err != nil {
+					return err
+				}
+				n, err := io.Copy(w, f)
+				if err == nil && n != h.Size {
+					err = fmt.Errorf("%d of %d bytes", n, h.Size)
+				}
+				return errors.Join(err, f.Close())
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // how decides what a mailbox needs.

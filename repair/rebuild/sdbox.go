@@ -18,6 +18,9 @@ func (b *builder) sdbox(ctx context.Context, x *box) error {
 		}
 		switch {
 		case !x.s.Belongs(m):
+		case m.Body.Healed:
+			x.keep = append(x.keep, m)
+			x.Healed++
 		case m.Body.Why != nil || m.File == "" || !x.s.Breaks(m):
 			x.keep = append(x.keep, m)
 		default:

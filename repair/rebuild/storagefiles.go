@@ -70,7 +70,7 @@ func (f *files) file(n int, list []*reconstruct.Stored) error {
 		}
 		return nil
 	}
-	src, err := f.b.FS.Open(string(file.Name))
+	src, err := f.b.texts.Open(string(file.Name))
 	if err != nil {
 		return err
 	}

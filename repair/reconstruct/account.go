@@ -23,6 +23,7 @@ type Account struct {
 	ListFaults []FileFault
 	nodes      map[string]int // where in List a mailbox is
 	earlier    Earlier
+	healer     *healer
 }
 
 // Fate says what became of a message that is in no mailbox.
@@ -48,10 +49,20 @@ func Read(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbo
 	return ReadAfter(ctx, fsys, a, boxes, nil)
 }
 
-// ReadAfter is [Read] with earlier copies of the account: they are asked where the files of now are damaged or gone, and tell nothing
+// ReadAfter is [Read] with earlier copies of the account: they are asked where the index files of now are damaged or gone, and tell nothing
 // that these still tell otherwise.
 func ReadAfter(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox, earlier Earlier) (*Account, error) {
-	acct := &Account{Account: a, earlier: earlier}
+	return readAccount(ctx, fsys, a, boxes, earlier, nil)
+}
+
+// ReadHealed is [ReadAfter] that takes messages' texts, too, from earlier copies where they are damaged or gone: what they say lies in
+// [Account.Texts].
+func ReadHealed(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox, earlier Earlier) (*Account, error) {
+	return readAccount(ctx, fsys, a, boxes, earlier, earlier)
+}
+
+func readAccount(ctx context.Context, fsys fs.FS, a store.Account, boxes []store.Mailbox, earlier, texts Earlier) (*Account, error) {
+	acct := &Account{Account: a, earlier: earlier, healer: &healer{fsys: fsys, earlier: texts, files: map[string]*Healed{}}}
 	if err := acct.read(ctx, fsys, boxes); err != nil {
 		return nil, err
 	}
@@ -73,7 +84,7 @@ func (acct *Account) read(ctx context.Context, fsys fs.FS, boxes []store.Mailbox
 	switch a.Layout {
 	case store.Maildir:
 		for _, s := range acct.Boxes {
-			if err := s.readMaildir(ctx, fsys, acct.earlier); err != nil {
+			if err := s.readMaildir(ctx, fsys, acct); err != nil {
 				return err
 			}
 		}

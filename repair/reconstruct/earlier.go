@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"path"
 	"slices"
 	"time"
 
@@ -213,46 +212,68 @@ func (s *State) recalledBy(c Copy) *Recalled {
 	return s.Recalled
 }
 
-// dead finds, for an mdbox account whose map index does not tell which messages are still referred to, those that were in no mailbox
-// when an earlier copy was made: they had been expunged by then. nil where that cannot be told.
-func (acct *Account) dead(t *Storage, boxes []*State) map[*Stored]bool {
+// once is what an earlier copy of an mdbox account tells of all its mailboxes.
+type once struct {
+	in   map[store.RelPath]map[dovecot.GUID]bool // the messages of each mailbox, by its directory
+	size map[store.RelPath]int64                 // of the files of the storage
+}
+
+// lived reports whether a message was in any mailbox.
+func (o *once) lived(id dovecot.GUID) bool {
+	for _, in := range o.in {
+		if in[id] {
+			return true
+		}
+	}
+	return false
+}
+
+// dead reports whether a stored message was there, and in no mailbox: it had been expunged by then.
+func (o *once) dead(t *Storage, st *Stored) bool {
+	return o != nil && !st.GUID.IsZero() && st.End <= o.size[t.Files[st.File].Name] && !o.lived(st.GUID)
+}
+
+// once reads the last earlier copy that tells of all mailboxes, where the map index does not tell which messages are still referred to.
+// nil where there is none.
+func (acct *Account) once(t *Storage, boxes []*State) *once {
 	if t.Sound || !slices.ContainsFunc(boxes, func(s *State) bool { return s.Recalled != nil }) {
 		return nil
 	}
 	for c := range acct.earlier.all {
-		alive := map[dovecot.GUID]bool{}
-		whole := true
-		for _, m := range acct.Account.Mailboxes {
-			f, err := readFiles(c.FS, join(m, "dovecot.index"), func(string, error) { whole = false })
-			if err != nil {
-				whole = false
-				break
-			}
-			s, _ := dovecot.Replay(f)
-			whole = whole && s.Exact && f.Tells() // a copy of some mailboxes does not tell of the others
-			for i := range s.Records {
-				id, ok := s.GUID(&s.Records[i])
-				whole = whole && ok
-				alive[id] = true
-			}
-		}
-		if !whole || len(alive) == 0 {
+		o := &once{in: map[store.RelPath]map[dovecot.GUID]bool{}, size: map[store.RelPath]int64{}}
+		if !o.mailboxes(c, acct.Account.Mailboxes) {
 			continue
 		}
-		size := map[int]int64{} // of the storage's files then, by their number in t.Files
-		for i, f := range t.Files {
-			if info, err := fs.Stat(c.FS, path.Clean(string(f.Name))); err == nil && f.ID != 0 {
-				size[i] = info.Size()
+		for _, f := range t.Files {
+			if info, err := fs.Stat(c.FS, string(f.Name)); err == nil && f.ID != 0 {
+				o.size[f.Name] = info.Size()
 			}
 		}
-		gone := map[*Stored]bool{}
-		for i := range t.Stored {
-			st := &t.Stored[i]
-			if !st.GUID.IsZero() && !alive[st.GUID] && st.End <= size[st.File] {
-				gone[st] = true
-			}
-		}
-		return gone
+		return o
 	}
 	return nil
+}
+
+// mailboxes reads what a copy tells of the mailboxes; whole is false where it does not tell all.
+func (o *once) mailboxes(c Copy, boxes []store.Mailbox) (whole bool) {
+	for _, m := range boxes {
+		f, err := readFiles(c.FS, join(m, "dovecot.index"), func(string, error) {})
+		if err != nil || !f.Tells() { // a copy of some mailboxes does not tell of the others
+			return false
+		}
+		s, _ := dovecot.Replay(f)
+		if !s.Exact {
+			return false
+		}
+		in := make(map[dovecot.GUID]bool, len(s.Records))
+		for i := range s.Records {
+			id, ok := s.GUID(&s.Records[i])
+			if !ok {
+				return false
+			}
+			in[id] = true
+		}
+		o.in[m.Dir] = in
+	}
+	return true
 }

@@ -39,7 +39,7 @@ type listed struct {
 }
 
 // readMaildir reads the mailbox. The file names tell the flags, but where the index is ahead of them.
-func (s *State) readMaildir(ctx context.Context, fsys fs.FS, earlier Earlier) error {
+func (s *State) readMaildir(ctx context.Context, fsys fs.FS, acct *Account) error {
 	r := &maildirReader{State: s, fsys: fsys, names: &dovecot.MaildirKeywords{}, pending: map[dovecot.UID]bool{}, cached: map[*dovecot.Record]map[string][]byte{}}
 	m := s.Mailbox
 	b, err := s.read(fsys, join(m, "dovecot-keywords"), 1<<20)
@@ -59,7 +59,7 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, earlier Earlier) er
 	before := len(r.Faults)
 	r.readUIDList(join(m, "dovecot-uidlist"), b)
 	if b == nil || len(r.Faults) > before {
-		r.recallList(earlier)
+		r.recallList(acct.earlier)
 	}
 	if s.Sound {
 		for _, uid := range s.Index.PendingFlags {
@@ -72,6 +72,9 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, earlier Earlier) er
 	if err := r.measure(ctx); err != nil {
 		return err
 	}
+	if err := r.heal(ctx, acct.healer); err != nil {
+		return err
+	}
 	if err := r.twins(); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, earlier Earlier) er
 		return err
 	}
 	r.nameKeywords()
-	r.recallNames(earlier, r.usedLetters())
+	r.recallNames(acct.earlier, r.usedLetters())
 	s.KeywordNames = *r.names
 	if err := r.cachedDates(); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 // readMDBox joins all mailboxes of the account with the storage they share.
 func (acct *Account) readMDBox(ctx context.Context, fsys fs.FS) error {
-	t, err := readStorage(ctx, fsys)
+	t, err := readStorage(ctx, fsys, acct.healer)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *State) attach(m *Message, st *Stored) {
 	}
 	m.Stored, m.Size = t.record(st), st.End-st.Offset
 	m.describe(t.Files[st.File].Name, &st.DboxMessage)
-	m.File = t.Files[st.File].Name
+	m.File, m.Body.Healed = t.Files[st.File].Name, st.Healed
 	m.stored = st
 }
 

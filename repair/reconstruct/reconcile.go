@@ -24,8 +24,8 @@ type reconciler struct {
 	gone   map[*State]dovecot.Expunged
 	purged map[dovecot.GUID]bool // what was expunged from any mailbox; nil: not looked at yet
 	added  map[*State][]*Stored
-	dead   map[*Stored]bool // what was in no mailbox when an earlier copy was made
-	bound  []saved          // when messages were saved, at the latest
+	once   *once   // what an earlier copy tells; nil where none is needed
+	bound  []saved // when messages were saved, at the latest
 }
 
 // held says that a mailbox has a stored message.
@@ -45,8 +45,8 @@ func (r *reconciler) reconcile() {
 	r.findAnew()
 	if r.t.Sound {
 		r.dropOverclaimed()
-	} else {
-		r.dead = r.acct.dead(r.t, r.boxes)
+	} else if r.once = r.acct.once(r.t, r.boxes); r.once != nil {
+		r.dropMoved()
 	}
 	r.findLost()
 	for i := range r.t.Stored {
@@ -102,6 +102,38 @@ func (r *reconciler) dropOverclaimed() {
 			c.s.Dropped++
 		}
 	}
+	r.drop(drop)
+}
+
+// dropMoved takes messages out of mailboxes of which an earlier copy told, and to which nothing counts references, where a mailbox
+// that tells everything has got them since: they were moved there.
+func (r *reconciler) dropMoved() {
+	came := map[*Stored]bool{}
+	for _, s := range r.boxes {
+		if !s.Sound || s.Recalled != nil {
+			continue
+		}
+		for i := range s.Messages {
+			if m := &s.Messages[i]; m.stored != nil && !r.once.in[s.Mailbox.Dir][m.GUID] {
+				came[m.stored] = true
+			}
+		}
+	}
+	drop := map[*Message]bool{}
+	for _, s := range r.boxes {
+		for i := range s.Messages {
+			if m := &s.Messages[i]; s.Recalled != nil && !s.Recalled.Whole && m.stored != nil && came[m.stored] {
+				drop[m] = true
+				m.stored.Claims--
+				s.Dropped++
+			}
+		}
+	}
+	r.drop(drop)
+}
+
+// drop takes messages out of their mailboxes.
+func (r *reconciler) drop(drop map[*Message]bool) {
 	if len(drop) == 0 {
 		return
 	}
@@ -254,7 +286,7 @@ func (r *reconciler) place(st *Stored) {
 			r.add(s, st)
 		}
 	case st.Claims > 0 || r.claimedElsewhere(st):
-	case r.dead[st]:
+	case r.once.dead(r.t, st):
 		r.orphan(st, Expunged)
 	case home == nil && st.Mailbox != "", home != nil && home.Sound && !home.Anew, r.anyExpunged(st):
 		r.orphan(st, Expunged)

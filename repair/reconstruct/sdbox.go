@@ -29,6 +29,8 @@ type dboxFile struct {
 	msg   dovecot.DboxMessage // what is in it; nothing where nothing can be made out
 	found bool
 	why   error // it could not be read
+
+	healed bool // it is what an earlier copy has of it
 }
 
 // readSDBox joins the index with the message files, u.UID. Which messages are in the mailbox is told by the files: an
@@ -41,6 +43,9 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 	byUID := map[dovecot.UID]*dboxFile{}
 	for i := range files {
 		if f := &files[i]; f.uid != 0 {
+			if f.why == nil && (!f.found || f.msg.Damage != 0) {
+				acct.healer.sdbox(s, f)
+			}
 			byUID[f.uid] = f
 		} else if f.found { // .broken and .temp files
 			o := Orphan{Message: Message{Size: f.size}, Fate: Uncommitted}
@@ -72,8 +77,13 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		case f != nil:
 			f.describe(&m, s)
 		case m.Flags&dovecot.FlagBackend != 0: // it is in the alternative storage
-		case s.Sound || m.By.Mailbox == ByIndex:
-			m.Lost = true
+		case s.Sound || m.By.Mailbox == ByIndex || s.emptied(files):
+			f = &dboxFile{name: fmt.Sprintf("u.%d", m.UID), uid: m.UID, size: -1}
+			if acct.healer.sdbox(s, f) {
+				f.describe(&m, s)
+			} else {
+				m.Lost = true
+			}
 		default:
 			s.Dropped++ // its file went with an expunge that the index files no longer tell
 			continue
@@ -101,6 +111,11 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 	}
 	s.sureNext()
 	return nil
+}
+
+// emptied reports whether the folder holds no message any more, and the list index counts some: then they did not leave it one by one.
+func (s *State) emptied(files []dboxFile) bool {
+	return s.Recalled != nil && len(files) == 0 && s.Names.HasCounts && s.Names.Messages > 0
 }
 
 // sameFile reports whether a message file that the index does not know is one that an earlier copy lists.
@@ -213,6 +228,7 @@ func (f *dboxFile) describe(m *Message, s *State) {
 	if f.found {
 		m.describe(m.File, &f.msg)
 	}
+	m.Body.Healed = f.healed
 }
 
 // describe adds to a message what its own metadata tell.

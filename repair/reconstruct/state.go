@@ -55,8 +55,10 @@ type State struct {
 
 	joined  *dovecot.Recalled // the index files with what it told
 	left    *dovecot.State    // what they tell without it; nil where nothing was recalled
-	written time.Time         // when dovecot.index was, on which the state was built; zero where that is not known
-	sure    bool              // NextUID is above every UID that may have been given
+	then    *dovecot.State    // what the index files of the copy thenID tell
+	thenID  string
+	written time.Time // when dovecot.index was, on which the state was built; zero where that is not known
+	sure    bool      // NextUID is above every UID that may have been given
 }
 
 // Margins above the last UID that is known where nothing tells how many were given in all: a UID must never name two messages
@@ -135,6 +137,7 @@ type Body struct {
 	Cut     bool  // its end is missing
 	NoHead  bool  // it does not begin as mail does
 	Why     error // the copy lacks it
+	Healed  bool  // it is damaged or gone on the host; this is what an earlier copy has of it
 }
 
 // Whole reports whether nothing is known to be wrong with the text or its framing.
@@ -143,6 +146,9 @@ func (b Body) Whole() bool { return b.Damage == 0 && !b.Altered && b.File != "" 
 // Breaks reports whether Dovecot fails on the message as it lies there. In dbox a text that was altered within its bounds does
 // not disturb it; in a Maildir the sizes in the file's name must be those of the file.
 func (s *State) Breaks(m *Message) bool {
+	if m.Body.Healed {
+		return true
+	}
 	if s.Layout == store.Maildir {
 		return m.Body.Altered
 	}

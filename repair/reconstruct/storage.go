@@ -68,11 +68,12 @@ type Stored struct {
 	MapUID dovecot.UID // 0: the map index does not tell of it
 	Refs   int         // how many mailbox records refer to it, as the map index counts them; -1 unknown
 	Claims int         // how many do
+	Healed bool        // it is damaged or gone on the host; this is what an earlier copy has of it
 	next   *Stored     // another one with this GUID
 }
 
 // readStorage reads the map index and every message file.
-func readStorage(ctx context.Context, fsys fs.FS) (*Storage, error) {
+func readStorage(ctx context.Context, fsys fs.FS, h *healer) (*Storage, error) {
 	t := &Storage{Refs: map[dovecot.UID]uint16{}, Sizes: map[uint32]int64{}, Map: &dovecot.State{}}
 	if info, err := fs.Stat(fsys, "storage"); err == nil && !info.IsDir() {
 		return t, nil
@@ -119,10 +120,55 @@ func readStorage(ctx context.Context, fsys fs.FS) (*Storage, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	t.Stored = slices.Concat(found...)
+	t.Stored = slices.Concat(t.heal(h, found, known)...)
 	t.Blind = t.AltLink || slices.ContainsFunc(t.Files, func(f File) bool { return f.Why != nil })
 	t.join(records)
 	return t, nil
+}
+
+// heal looks for files that are damaged or gone in earlier copies. found is what is in each file, and becomes what is in each of them
+// then.
+func (t *Storage) heal(h *healer, found [][]Stored, known map[uint32][]dovecot.DboxExtent) [][]Stored {
+	wanted := map[uint32][]dovecot.DboxExtent{}
+	if records, ok := t.Map.MapRecords(); ok {
+		for _, r := range records {
+			if r.Refs > 0 {
+				wanted[r.FileID] = append(wanted[r.FileID], dovecot.DboxExtent{Offset: int64(r.Offset), Size: int64(r.Size)})
+			}
+		}
+	}
+	for i := range t.Files {
+		if f := &t.Files[i]; f.ID != 0 && f.Why == nil {
+			if list, ok := h.storage(f, i, found[i], known[f.ID], wanted[f.ID]); ok {
+				found[i], t.Sizes[f.ID] = list, f.Size
+			}
+		}
+	}
+	for id := range wanted {
+		if _, there := t.Sizes[id]; there || t.AltLink { // there it may be in the alternative storage
+			continue
+		}
+		f := File{ID: id, Name: StorageFile(id), Size: -1}
+		if list, ok := h.storage(&f, len(t.Files), nil, known[id], wanted[id]); ok {
+			t.Files, found, t.Sizes[id] = append(t.Files, f), append(found, list), f.Size
+		}
+	}
+	order := make([]int, len(t.Files))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(t.Files[a].ID, t.Files[b].ID), cmp.Compare(t.Files[a].Name, t.Files[b].Name))
+	})
+	files, lists := make([]File, 0, len(order)), make([][]Stored, 0, len(order))
+	for n, i := range order {
+		for k := range found[i] {
+			found[i][k].File = n
+		}
+		files, lists = append(files, t.Files[i]), append(lists, found[i])
+	}
+	t.Files = files
+	return lists
 }
 
 // readMap replays the map index.
