@@ -105,10 +105,22 @@ func (x *accountExaminer) storage() {
 // others tells of damaged messages in the storage that belong to mailboxes which are not looked at: with mdbox, reading one
 // of them harms the mail of all.
 func (x *accountExaminer) others() {
+	back := map[store.RelPath]bool{} // files that come back from an earlier copy with the mailboxes that are looked at
+	for _, s := range x.acct.Boxes {
+		for i := range s.Messages {
+			if m := &s.Messages[i]; m.Body.Healed {
+				back[m.File] = true
+			}
+		}
+	}
 	for _, s := range x.acct.Others {
 		n, first := 0, (*reconstruct.Message)(nil)
 		for i := range s.Messages {
-			if m := &s.Messages[i]; s.Belongs(m) && (m.Lost || m.Body.Why == nil && s.Breaks(m)) {
+			m := &s.Messages[i]
+			if m.Body.Healed && back[m.File] {
+				continue
+			}
+			if s.Belongs(m) && (m.Lost || m.Body.Why == nil && s.Breaks(m)) {
 				if n++; n == 1 {
 					first = m
 				}

@@ -188,6 +188,10 @@ func (x *examiner) missing() {
 	case !index:
 		found.Severity, found.Rule = x.shown(), "index-missing"
 		found.Text = "dovecot.index, the list of this mailbox's messages, is gone, and the log does not tell everything"
+	case !log && x.State.Sound && x.State.Index.Header.LogHead == 0:
+		x.find(Finding{Severity: Note, Rule: "index-new", File: x.file("dovecot.index"), Offset: -1, Effect: "none",
+			Text: "dovecot.index was written anew, as a rebuild does, and the mailbox was not opened since: Dovecot then begins a new log"})
+		return
 	case !log:
 		found.File, found.Rule, found.Severity = x.file("dovecot.index.log"), "log-missing", Note
 		found.Text = "dovecot.index.log, in which Dovecot notes the latest changes, is gone"

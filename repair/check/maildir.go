@@ -37,7 +37,7 @@ func (x *examiner) maildirMessage(m *reconstruct.Message) (Finding, bool) {
 	f := Finding{Severity: Broken, File: m.File, Offset: -1, Cure: CureRebuild}
 	switch {
 	case m.Body.Healed:
-		return x.healed(m), true
+		return x.healedMessage(m)
 	case m.Clash:
 		f.Severity, f.Rule, f.Text = Suspect, "maildir-clash", "this message's file has the same name as that of another message"
 		f.Effect, f.Advice = "Dovecot may show one of the two for the other, until it gives this one a new name", "rebuild gives the file a name of its own; its text and flags stay as they are"

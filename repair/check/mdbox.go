@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"dovemend/repair/dovecot"
@@ -23,6 +24,7 @@ func (x *examiner) mdbox() {
 	}
 	var b batch
 	lost := map[uint32]int{}
+	healed := map[store.RelPath]int{}
 	unmapped, nowhere := 0, 0
 	for i := range x.State.Messages {
 		m := &x.State.Messages[i]
@@ -39,6 +41,11 @@ func (x *examiner) mdbox() {
 		if m.Body.File == "" {
 			continue // nothing is known of it
 		}
+		if m.Body.Healed {
+			x.damaged[m.UID] = true
+			healed[m.File]++
+			continue
+		}
 		if f, bad := x.dboxMessage(m, m.File); bad {
 			b.add(f)
 		}
@@ -50,6 +57,9 @@ func (x *examiner) mdbox() {
 	if v, ok := x.State.Index.MapUIDValidity(); ok && v != 0 && t.Map.UIDValidity != 0 && v != t.Map.UIDValidity && len(x.State.Messages) > 0 {
 		x.find(Finding{Severity: Broken, File: reconstruct.MapFile, Offset: -1, Effect: rescans, Cure: CureRebuild, Advice: mapAnew,
 			Rule: "map-uidvalidity", Text: "this mailbox was made for another map index than the one in storage/"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(healed)) {
+		x.find(x.healed(name, fmt.Sprintf("this file of the storage is damaged or gone, and with it %s of this mailbox", plural(healed[name], "message", "messages"))))
 	}
 	x.lostMessages(lost, nowhere)
 	x.storageFiles()

@@ -15,6 +15,9 @@ func (x *examiner) membership() {
 		}
 		f.Effect = "they do not show, and no error is said"
 		f.Advice = "rebuild puts them back on the list; flags that nothing tells any more they have lost"
+		if s.Recalled != nil {
+			f.Advice = "rebuild puts them back on the list, with what an earlier copy tells of them"
+		}
 		x.find(f)
 	}
 	if s.Recalled != nil {

@@ -52,20 +52,21 @@ func (b *batch) done(x *examiner, cure Cure, advice string) {
 	}
 }
 
-// healed tells of a message that is damaged or gone, and that an earlier copy has.
-func (x *examiner) healed(m *reconstruct.Message) Finding {
-	x.damaged[m.UID] = true
-	f := Finding{Severity: Broken, Rule: "message-in-earlier-copy", File: m.File, Offset: -1, Cure: CureRebuild,
-		Text:   fmt.Sprintf("message %d is damaged, or its file is gone", m.UID),
-		Effect: "Dovecot fails when a mail program asks for this message: it cannot be read, and what else is asked for with it may fail too",
-		Advice: "an earlier copy has it whole: rebuild puts it back as it was"}
-	if x.account.Layout == store.MDBox {
-		f.Offset = m.Body.Offset
-	}
-	if h := x.acct.HealedFile(m.File); h != nil {
-		f.Advice = fmt.Sprintf("the copy of %s (run %s) has it whole: rebuild puts it back as it was", h.Taken.UTC().Format("2006-01-02 15:04 UTC"), h.ID)
+// healed tells of a file with mail that is damaged or gone, and that an earlier copy has.
+func (x *examiner) healed(file store.RelPath, text string) Finding {
+	f := Finding{Severity: Broken, Rule: "mail-in-earlier-copy", File: file, Offset: -1, Cure: CureRebuild, Text: text,
+		Effect: "it cannot be read: Dovecot fails when a mail program asks for it, and what else is asked for with it may fail too",
+		Advice: "an earlier copy has the file whole: rebuild puts it back as it was"}
+	if h := x.acct.HealedFile(file); h != nil {
+		f.Advice = fmt.Sprintf("the copy of %s (run %s) has the file whole: rebuild puts it back as it was", h.Taken.UTC().Format("2006-01-02 15:04 UTC"), h.ID)
 	}
 	return f
+}
+
+// healedMessage does so of a message that has a file of its own.
+func (x *examiner) healedMessage(m *reconstruct.Message) (Finding, bool) {
+	x.damaged[m.UID] = true
+	return x.healed(m.File, fmt.Sprintf("message %d is damaged, or its file is gone", m.UID)), true
 }
 
 // unreadMessage is a message file that the host has and that could not be copied.

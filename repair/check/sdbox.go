@@ -42,7 +42,7 @@ func (x *examiner) dboxMessage(m *reconstruct.Message, file store.RelPath) (Find
 	case m.Body.Why != nil:
 		return unreadMessage(m.File), true
 	case m.Body.Healed:
-		return x.healed(m), true
+		return x.healedMessage(m)
 	case m.Body.File == "":
 		f.Offset, f.Rule, f.Text, f.Effect = 0, "dbox-no-message", fmt.Sprintf("nothing of message %d can be read", m.UID), panics
 	case m.Body.Damage != 0:

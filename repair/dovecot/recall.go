@@ -127,7 +127,7 @@ func sameLog(l *Log, b, had []byte) bool {
 			same++
 		}
 	}
-	return same >= (n-logHeaderSize)*9/10
+	return same >= (n-logHeaderSize)*3/4
 }
 
 // Replay is [Replay] of what was recalled. Where something that was noted after the copy may be lost, the state is not exact.

@@ -27,8 +27,9 @@ func (h *host) dial(ctx context.Context) (*probe.Conn, error) {
 }
 
 // look reads all mailboxes of the account until two looks in a row tell the same, and then those that are new. After the first look the
-// mailboxes are used as a mail program uses them, since some damage lies still until Dovecot writes.
-func (h *host) look(t *testing.T, truth *fill.Truth) map[string]probe.Reading {
+// mailboxes are used as a mail program uses them, since some damage lies still until Dovecot writes; and where purging is said, an mdbox
+// is purged, as hosts do at night: then what nothing refers to is gone for good.
+func (h *host) look(t *testing.T, truth *fill.Truth, purging bool) map[string]probe.Reading {
 	t.Helper()
 	names := slices.Sorted(maps.Keys(truth.Mailboxes))
 	readings := make(map[string]probe.Reading)
@@ -46,6 +47,11 @@ func (h *host) look(t *testing.T, truth *fill.Truth) map[string]probe.Reading {
 		take(names)
 		if i == 1 {
 			_ = fill.Use(t.Context(), h.imap(), names) // what fails is in the log, and what is left is seen at the next look
+			if purging && h.Layout() == "mdbox" {
+				if _, err := h.Host.Doveadm(t.Context(), "purge", "-u", h.Account()); err != nil {
+					t.Logf("purge: %s", errText(err))
+				}
+			}
 		}
 		now := digest(readings)
 		if now == last {

@@ -21,14 +21,15 @@ it showed before the damage, message by message. This page is written by that te
     DOVEMEND_FIDELITY=full DOVEMEND_FIDELITY_WRITE=1 go test ./repair/fidelity -timeout 4h
 
 **The mailboxes.** An INBOX of about 45 messages and five other mailboxes with about 50, after messages were expunged, moved and copied. Each damage is
-done to three stores: one whose logs were never rotated; one whose logs were, as those of any mailbox are after some days; and that one
-after it has lived on (and, mdbox, was purged). Each is broken %[2]d times, with other random bytes in other places, every second time in Archive/2020
-instead of INBOX, to where messages have been moved. A cell shows the worst of all these.
+done to three stores: one whose logs were never rotated; one whose logs were, as those of any mailbox are after some days, and of which Dovecot has
+since removed the older ones; and one with both logs that has lived on (and, mdbox, was purged). Each is broken %[2]d times, with other random bytes in
+other places, every second time in Archive/2020 instead of INBOX, to where messages have been moved. A cell shows the worst of all these.
 
 **The ways.** *nothing*: only looking. *rm dovecot.index* and *rm -rf \* in the folder*, both with no process running. *force-resync*, as the administrator
 of the server can run it, and the owner of a mailbox on a shared host cannot. *dovemend*: the remedy that it recommends, with every loss accepted that
-it names. Afterwards all mailboxes are read; a keyword is set and taken away in each, as some damage lies still until Dovecot writes; and
-they are read again, until two readings are the same.
+it names. *dovemend, copied before*: the same, after an earlier backup with dovemend: of the store before the damage, but for the one that has lived on, of
+which the copy is from before that. Afterwards all mailboxes are read; a keyword is set and taken away in each, as some damage lies still until Dovecot
+writes; an mdbox is purged, as hosts do at night; and they are read again, until two readings are the same.
 
 **The cells.** *ok*: nothing was lost. *−n msg*: messages that are gone, or cannot be read as they were; of these *n listed*: still in the mailbox, with
 another text or none. *−n flags*, *−n keywords*, *−n UIDs*, *−n dates*: messages of which these are not what they were. A message that is gone has none
@@ -36,11 +37,11 @@ of them any more and is counted in each; where they are no more than the message
 too, when the UIDVALIDITY is another one. *+n dead*: expunged or moved away, and back. *+n double*: there once more. *n mixed up*: messages that have what was
 the UID of another message, under the same UIDVALIDITY: a mail program shows the one for the other, and deletes the one for the other.
 *n UIDVALIDITY*: mailboxes that mail programs download anew. *n crashes*: imap processes that died. *doveadm crashes*: the way itself died. *log n*: warnings
-and errors in Dovecot's log, from the first look on. What dovemend did is in the last column; more than one where it depended on the store.
+and errors in Dovecot's log, from the first look on. What dovemend did, without an earlier copy, is in the last column; more than one where it depended on the store.
 
 **The verdict.** The test fails where, in any store and with any seed, another way has a smaller number than dovemend in anything of the above. Two things are
 no better: UIDs that were hit by a way that gives other messages the UID of another one, and the dead that are gone because living messages went with
-them. Where that is so, it is told below the tables.
+them. Where that is so, it is told below the tables. It fails, too, where an earlier copy makes anything worse.
 `
 
 // markdown is docs/fidelity.md.

@@ -32,9 +32,11 @@ func (r *report) failures() []string {
 	for _, one := range r.sorted() {
 		all = append(all, one.worse()...)
 		all = append(all, one.recoverable()...)
-		switch m := one.mended; m.state {
-		case "error", "not applied", "stopped midway", "changed meanwhile", "applied, not seen":
-			all = append(all, fmt.Sprintf("%s: dovemend ended with %q: %s", one.cell, m.state, errText(m.err)))
+		for _, m := range []mended{one.mended, one.after} {
+			switch m.state {
+			case "error", "not applied", "stopped midway", "changed meanwhile", "applied, not seen":
+				all = append(all, fmt.Sprintf("%s: dovemend ended with %q: %s", one.cell, m.state, errText(m.err)))
+			}
 		}
 	}
 	return all

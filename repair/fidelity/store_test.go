@@ -29,7 +29,7 @@ const (
 )
 
 // makeStores makes those stores that are wanted: a young one here; on a host that rotates its logs quickly one whose logs were
-// rotated, as those of any mailbox are after some days; and that one after it has lived on here.
+// rotated, as those of any mailbox are after some days, and which has lost the older ones since; and that one, with them, after it has lived on here.
 func (h *host) makeStores(t *testing.T, wanted map[string]bool) {
 	t.Helper()
 	h.stores = make(map[string]*base)
@@ -43,6 +43,7 @@ func (h *host) makeStores(t *testing.T, wanted map[string]bool) {
 		h.save(t, "young", h.MailRoot(), young)
 	}
 	if !wanted["changed"] {
+		h.age(t, h.stores["rotated"])
 		return
 	}
 	h.lay(t, h.stores["rotated"].saved)
@@ -59,6 +60,20 @@ func (h *host) makeStores(t *testing.T, wanted map[string]bool) {
 		t.Fatal(err)
 	}
 	h.save(t, "changed", h.MailRoot(), changed)
+	h.age(t, h.stores["rotated"])
+}
+
+// age makes a store two days older: Dovecot has removed the logs that were rotated away (mail_index_log2_max_age).
+func (h *host) age(t *testing.T, b *base) {
+	t.Helper()
+	for name := range b.files {
+		if strings.HasSuffix(name, ".log.2") {
+			if err := os.Remove(filepath.Join(b.saved, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h.learn(t, b)
 }
 
 // makeRotated makes the rotated store on a host of its own, and finds out which message a text is, from an account to which all
@@ -118,12 +133,18 @@ func (h *host) save(t *testing.T, name, root string, truth *fill.Truth) {
 			}
 		}
 	}
+	h.learn(t, b)
+	h.stores[name] = b
+}
+
+// learn reads a store's files, and what they tell.
+func (h *host) learn(t *testing.T, b *base) {
+	t.Helper()
 	b.files, b.links = readTree(t, b.saved)
 	b.oracle = newOracle(h.Layout(), h.LayoutFS(), b)
-	if list := b.oracle.unknown(truth); len(list) > 0 {
-		t.Errorf("%s store: the oracle does not know %q", name, list)
+	if list := b.oracle.unknown(b.truth); len(list) > 0 {
+		t.Errorf("%s store: the oracle does not know %q", b.name, list)
 	}
-	h.stores[name] = b
 }
 
 // readTree reads all files of a tree, and tells which of them are one file under several names.

@@ -57,7 +57,7 @@ func (h *host) test(t *testing.T, c cell) *result {
 		began := time.Now()
 		done := w.does(t, h, c, r.broken)
 		acted := time.Since(began)
-		readings := h.look(t, b.truth)
+		readings := h.look(t, b.truth, true)
 		n := count(b.truth, h.numbers, readings)
 		log := h.logFrom(t, at)
 		n.addLog(log)
@@ -134,7 +134,7 @@ func (h *host) checkTold(t *testing.T, b *base, changes []damage.Change, r *ruin
 // dovecotLooks lets Dovecot look at the broken mailboxes before anybody does anything. What it writes over counts as lost.
 func (h *host) dovecotLooks(t *testing.T, b *base, r *ruins) {
 	t.Helper()
-	h.look(t, b.truth)
+	h.look(t, b.truth, false)
 	h.quiet(t)
 	for name, was := range b.files {
 		now, err := os.ReadFile(filepath.Join(h.MailRoot(), name))

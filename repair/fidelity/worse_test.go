@@ -26,9 +26,17 @@ func (r *result) worse() []string {
 			all = append(all, fmt.Sprintf("%s: worse in %s: %d, %s", r.cell, a, mine[a], strings.Join(better, ", ")))
 		}
 	}
+	theirs := r.ways[after].wrong
 	for _, a := range compared {
-		if n := r.ways[after].wrong[a]; n > mine[a] {
+		if n := theirs[a]; n > mine[a] && excuse(a, theirs, mine) == "" {
 			all = append(all, fmt.Sprintf("%s: an earlier copy makes it worse in %s: %d, without it %d", r.cell, a, n, mine[a]))
+		}
+	}
+	if copied[r.store] == r.store { // the copy is of the mailboxes as they were: it tells all of them
+		for _, a := range append([]attribute{dead, single, mixed, validity}, ofMessages...) {
+			if n := theirs[a]; n > 0 && (!slices.Contains(ofMessages, a) || n > theirs[whole]) {
+				all = append(all, fmt.Sprintf("%s: lost although an earlier copy tells it: %s %d", r.cell, a, n))
+			}
 		}
 	}
 	return all

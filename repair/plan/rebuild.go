@@ -170,7 +170,11 @@ func (b *builder) rebuilt(x rebuild.Box) {
 		promise.Messages, promise.Flags, promise.UIDs = -1, false, false
 	}
 	if x.Regained > 0 && x.How == rebuild.Exact {
-		b.note("in %s %s that no longer stood in its list come back; flags that nothing tells any more they have lost", name, count(x.Regained, "message"))
+		text := "in %s %s that no longer stood in its list come back; flags that nothing tells any more they have lost"
+		if x.Recalled {
+			text = "in %s %s that no longer stood in its list come back"
+		}
+		b.note(text, name, count(x.Regained, "message"))
 	}
 	if x.Healed > 0 {
 		b.note("in %s %s that were damaged or gone are put back as an earlier copy has them", name, count(x.Healed, "message"))

@@ -106,6 +106,7 @@ type Box struct {
 	Mended      int // messages whose framing, or name, is mended
 	Healed      int // messages that are put back as an earlier copy has them
 	Regained    int
+	Recalled    bool // an earlier copy told what the files no longer tell
 	Notes       []string
 }
 
@@ -176,7 +177,7 @@ func build(ctx context.Context, in Input, made int) (*builder, error) {
 		x := &box{s: s, rep: in.Reports[i], Box: Box{Mailbox: s.Mailbox, UIDValidity: s.UIDValidity, Regained: s.Regained}}
 		x.How = b.how(x)
 		if s.Recalled != nil && (x.How == Exact || x.How == ByFlag) {
-			x.Notes = append(x.Notes, s.Recalled.String())
+			x.Recalled, x.Notes = true, append(x.Notes, s.Recalled.String())
 		}
 		b.out[s] = x
 		boxes = append(boxes, x)

@@ -1,0 +1,235 @@
+package reconstruct_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dovemend/repair/large"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
+)
+
+// kept is an account, and a copy of it that was made earlier.
+type kept struct {
+	store.Account
+	now, then string
+	was       []string // what the sound account tells
+}
+
+func keep(t *testing.T, layout store.Layout) *kept {
+	t.Helper()
+	k := &kept{now: t.TempDir(), then: t.TempDir()}
+	for _, dir := range []string{k.now, k.then} {
+		boxes, err := large.Account{Layout: layout, Messages: 60, Mailboxes: 2}.Lay(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Account = store.Account{Layout: layout, Mailboxes: boxes}
+	}
+	k.was = k.tells(t, k.read(t, nil))
+	return k
+}
+
+// copies are the earlier copies, the last one first.
+func (k *kept) copies(dirs ...string) reconstruct.Earlier {
+	return func(yield func(reconstruct.Copy) bool) {
+		for i, dir := range dirs {
+			if !yield(reconstruct.Copy{ID: fmt.Sprint("run", i), Taken: time.Unix(large.Made, 0), FS: os.DirFS(dir)}) {
+				return
+			}
+		}
+	}
+}
+
+func (k *kept) read(t *testing.T, earlier reconstruct.Earlier) *reconstruct.Account {
+	t.Helper()
+	acct, err := reconstruct.ReadHealed(t.Context(), os.DirFS(k.now), k.Account, k.Mailboxes, earlier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acct
+}
+
+// tells is all that is known of the account, a line for each message, with the sum of its text.
+func (k *kept) tells(t *testing.T, acct *reconstruct.Account) (lines []string) {
+	t.Helper()
+	texts := acct.Texts(os.DirFS(k.now))
+	for _, s := range acct.Boxes {
+		lines = append(lines, fmt.Sprint(s.Mailbox.Name, s.UIDValidity))
+		for i := range s.Messages {
+			m := &s.Messages[i]
+			if !s.Belongs(m) || !m.Body.Whole() {
+				lines = append(lines, fmt.Sprint(m.UID, " is not there"))
+				continue
+			}
+			f, err := texts.Open(string(m.Body.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := io.ReadAll(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			end := int64(len(all))
+			if m.Body.Size >= 0 {
+				end = m.Body.Offset + m.Body.Size
+			}
+			lines = append(lines, fmt.Sprint(m.UID, m.Flags, m.Keywords, m.Received.Unix(), sha256.Sum256(all[m.Body.Offset:end])))
+		}
+	}
+	return lines
+}
+
+// edit changes files of the account that fit a pattern, or removes them.
+func (k *kept) edit(t *testing.T, pattern string, change func(b []byte) []byte) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(k.now, pattern))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s: %v", pattern, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b = change(b); b == nil {
+			err = os.Remove(name)
+		} else if err = os.WriteFile(name, b, 0o600); err == nil {
+			err = os.Chtimes(name, info.ModTime(), info.ModTime())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func removed([]byte) []byte { return nil }
+func emptied([]byte) []byte { return []byte{} }
+func half(b []byte) []byte  { return b[:len(b)/2] }
+func noise(b []byte) []byte {
+	b = bytes.Clone(b)
+	for i := len(b) / 4; i < len(b)/4+40; i++ {
+		b[i] ^= byte(37*i + 5)
+	}
+	return b
+}
+
+// TestAnEarlierCopyTellsWhatIsLost damages an account in many ways. Each loses something; with the earlier copy nothing is lost.
+func TestAnEarlierCopyTellsWhatIsLost(t *testing.T) {
+	const inbox = "mailboxes/INBOX/dbox-Mails/"
+	for _, c := range []struct {
+		layout  store.Layout
+		pattern string
+		change  func(b []byte) []byte
+		texts   bool // messages' texts are lost
+	}{
+		{store.MDBox, inbox + "dovecot.index*", removed, false},
+		{store.MDBox, inbox + "dovecot.index*", emptied, false},
+		{store.MDBox, "mailboxes/*/dbox-Mails/dovecot.index*", removed, false},
+		{store.MDBox, inbox + "dovecot.index", half, false},
+		{store.MDBox, "storage/m.1", removed, true},
+		{store.MDBox, "storage/m.1", half, true},
+		{store.MDBox, "storage/m.1", emptied, true},
+		{store.SDBox, inbox + "dovecot.index*", removed, false},
+		{store.SDBox, inbox + "dovecot.index", half, false},
+		{store.SDBox, inbox + "u.1[0-9]", half, true},
+		{store.SDBox, inbox + "u.1[0-9]", emptied, true},
+		{store.SDBox, inbox + "u.1[0-9]", removed, true},
+		{store.SDBox, inbox + "u.7", func(b []byte) []byte { return make([]byte, len(b)) }, true},
+		{store.Maildir, "dovecot-uidlist", removed, false},
+		{store.Maildir, "dovecot-uidlist", half, false},
+		{store.Maildir, "dovecot-uidlist", emptied, false},
+		{store.Maildir, "dovecot-keywords", removed, false},
+		{store.Maildir, "cur/*", half, true},
+		{store.Maildir, "cur/*", emptied, true},
+	} {
+		t.Run(strings.ReplaceAll(fmt.Sprint(c.layout, " ", c.pattern), "/", "_"), func(t *testing.T) {
+			k := keep(t, c.layout)
+			k.edit(t, c.pattern, c.change)
+			if c.layout == store.Maildir && !c.texts { // its index tells most of it, too
+				k.edit(t, "dovecot.index*", removed)
+			}
+			if alone := k.tells(t, k.read(t, nil)); slices.Equal(alone, k.was) {
+				t.Fatal("nothing was lost")
+			}
+			acct := k.read(t, k.copies(t.TempDir(), k.then))
+			if got := k.tells(t, acct); !slices.Equal(got, k.was) {
+				for i := range min(len(got), len(k.was)) {
+					if got[i] != k.was[i] {
+						t.Fatalf("line %d of %d and %d:\n%s\n%s", i, len(got), len(k.was), got[i], k.was[i])
+					}
+				}
+				t.Fatalf("%d lines, want %d", len(got), len(k.was))
+			}
+			if told := len(acct.Healed()) > 0; told != c.texts {
+				t.Errorf("texts are told to come from a copy: %v", told)
+			}
+			for _, s := range acct.Boxes {
+				for i := range s.Messages {
+					if m := &s.Messages[i]; m.Body.Healed && !s.Breaks(m) {
+						t.Errorf("message %d is on the host as it should be", m.UID)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestADamagedCopyTellsNothing: what an earlier copy has lost itself is looked for in the one before.
+func TestADamagedCopyTellsNothing(t *testing.T) {
+	k := keep(t, store.SDBox)
+	bad := t.TempDir()
+	if _, err := (large.Account{Layout: store.SDBox, Messages: 60, Mailboxes: 2}).Lay(bad); err != nil {
+		t.Fatal(err)
+	}
+	now := k.now
+	k.now = bad
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/dovecot.index", noise)
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/u.5", half)
+	k.now = now
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/dovecot.index*", removed)
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/u.5", half)
+	if got := k.tells(t, k.read(t, k.copies(bad))); slices.Equal(got, k.was) {
+		t.Fatal("a damaged copy told everything")
+	}
+	acct := k.read(t, k.copies(bad, k.then))
+	if got := k.tells(t, acct); !slices.Equal(got, k.was) {
+		t.Errorf("%q", got)
+	}
+	if r := acct.Boxes[0].Recalled; r == nil || r.ID != "run1" {
+		t.Errorf("recalled by %+v", r)
+	}
+}
+
+// TestAnEarlierCopyChangesNothingOfWhatIsSound: mail that has come since, and changes, stay.
+func TestAnEarlierCopyChangesNothingOfWhatIsSound(t *testing.T) {
+	for _, layout := range []store.Layout{store.MDBox, store.SDBox, store.Maildir} {
+		k := keep(t, layout)
+		old := t.TempDir()
+		if _, err := (large.Account{Layout: layout, Messages: 20, Mailboxes: 2}).Lay(old); err != nil {
+			t.Fatal(err)
+		}
+		acct := k.read(t, k.copies(old))
+		if got := k.tells(t, acct); !slices.Equal(got, k.was) || len(acct.Healed()) > 0 {
+			t.Errorf("%s: %d lines, want %d; %d files", layout, len(got), len(k.was), len(acct.Healed()))
+		}
+		for _, s := range acct.Boxes {
+			if s.Recalled != nil {
+				t.Errorf("%s: %+v", layout, s.Recalled)
+			}
+		}
+	}
+}
