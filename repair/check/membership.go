@@ -20,6 +20,11 @@ func (x *examiner) membership() {
 		}
 		x.find(f)
 	}
+	if k := s.Kept; k != nil {
+		x.find(Finding{Severity: Note, Rule: "earlier-messages", File: x.box.Dir, Offset: -1, Effect: "none",
+			Text:   fmt.Sprintf("the copy of %s (run %s) holds %s of this mailbox", k.Taken.UTC().Format("2006-01-02 15:04 UTC"), k.ID, plural(k.Messages, "message", "messages")),
+			Advice: fmt.Sprintf("once the mailbox opens, dovemend restore --run %s with --source-mailbox and --mailbox says which of them are missing, and adds them", k.ID)})
+	}
 	if s.Recalled != nil {
 		x.find(Finding{Severity: Note, Rule: "earlier-copy", File: x.box.Dir, Offset: -1, Text: s.Recalled.String(), Effect: "none: this is where rebuild has it from"})
 	}

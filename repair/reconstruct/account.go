@@ -69,6 +69,11 @@ func readAccount(ctx context.Context, fsys fs.FS, a store.Account, boxes []store
 	for _, s := range acct.All() {
 		s.countRegained()
 	}
+	for _, s := range acct.Boxes {
+		if s.lacks() {
+			s.Kept = s.kept(earlier)
+		}
+	}
 	return acct, nil
 }
 

@@ -108,6 +108,43 @@ func (e Earlier) all(yield func(Copy) bool) {
 // told reports whether the mailbox's own files, or the list index, tell its UIDVALIDITY.
 func (s *State) told() bool { return s.UIDValidity != 0 && !s.Index.Doubtful }
 
+// Kept is an earlier copy that holds messages of a mailbox.
+type Kept struct {
+	ID       string // of the run that made it
+	Taken    time.Time
+	Messages int
+}
+
+// lacks reports whether messages of the mailbox are known to be lost, all or some.
+func (s *State) lacks() bool {
+	if len(s.NoFolder) > 0 || s.Layout != store.Maildir && len(s.Messages) == 0 && (s.Names.Messages > 0 || !s.Files.Tells()) {
+		return true
+	}
+	return slices.ContainsFunc(s.Messages, func(m Message) bool { return m.Lost || s.Breaks(&m) && !m.Body.Healed })
+}
+
+// kept finds the last earlier copy that holds messages of the mailbox.
+func (s *State) kept(earlier Earlier) *Kept {
+	for c := range earlier.all {
+		n := 0
+		if s.Layout == store.Maildir {
+			for _, sub := range []string{"cur", "new"} {
+				entries, err := fs.ReadDir(c.FS, join(s.Mailbox, sub))
+				if err == nil {
+					n += len(entries)
+				}
+			}
+		} else if f, err := readFiles(c.FS, join(s.Mailbox, "dovecot.index"), func(string, error) {}); err == nil {
+			then, _ := dovecot.Replay(f)
+			n = len(then.Records)
+		}
+		if n > 0 {
+			return &Kept{ID: c.ID, Taken: c.Taken, Messages: n}
+		}
+	}
+	return nil
+}
+
 // evidence are the mailbox's index files, with what was recalled of them.
 func (s *State) evidence() dovecot.Files {
 	if s.joined != nil {

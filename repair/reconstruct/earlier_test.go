@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -231,5 +232,96 @@ func TestAnEarlierCopyChangesNothingOfWhatIsSound(t *testing.T) {
 				t.Errorf("%s: %+v", layout, s.Recalled)
 			}
 		}
+	}
+}
+
+// summed is a copy that knows the sums its files had.
+type summed struct {
+	fs.FS
+	sum string
+}
+
+type sumInfo struct {
+	fs.FileInfo
+	sum string
+}
+
+func (i sumInfo) SHA256() string { return i.sum }
+
+func (s summed) Stat(name string) (fs.FileInfo, error) {
+	info, err := fs.Stat(s.FS, name)
+	return sumInfo{info, s.sum}, err
+}
+
+// TestACopyThatHasRottedPutsNothingBack: a file of an earlier copy must still be what was copied.
+func TestACopyThatHasRottedPutsNothingBack(t *testing.T) {
+	k := keep(t, store.SDBox)
+	const name = "mailboxes/INBOX/dbox-Mails/u.5"
+	b, err := os.ReadFile(filepath.Join(k.then, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.edit(t, name, half)
+	for sum, want := range map[string]int{fmt.Sprintf("%x", sha256.Sum256(b)): 1, fmt.Sprintf("%x", sha256.Sum256(nil)): 0} {
+		acct := k.read(t, func(yield func(reconstruct.Copy) bool) {
+			yield(reconstruct.Copy{ID: "run", FS: summed{os.DirFS(k.then), sum}})
+		})
+		if got := len(acct.Healed()); got != want {
+			t.Errorf("%d files come from the copy, want %d", got, want)
+		}
+	}
+}
+
+// TestAMessageThatSomebodyHasEditedStays: a Maildir's message that has become longer than its name says was not damaged by accident.
+func TestAMessageThatSomebodyHasEditedStays(t *testing.T) {
+	k := keep(t, store.Maildir)
+	k.edit(t, "cur/*", func(b []byte) []byte { return append(b, "edited\n"...) })
+	if list := k.read(t, k.copies(k.then)).Healed(); len(list) > 0 {
+		t.Errorf("%d messages are put back as they were", len(list))
+	}
+}
+
+// TestAFileThatAPurgeMayHaveRemovedStaysAway: where the map index is damaged it may be old, and tell of files that are gone for good.
+func TestAFileThatAPurgeMayHaveRemovedStaysAway(t *testing.T) {
+	k := keep(t, store.MDBox)
+	k.edit(t, "storage/m.1", removed)
+	k.edit(t, "storage/dovecot.map.index", half)
+	if list := k.read(t, k.copies(k.then)).Healed(); len(list) > 0 {
+		t.Errorf("%s is put back", list[0].File)
+	}
+}
+
+// TestAnEmptiedFolderIsFilledAgain: somebody has removed all that was in it, which no mail program does.
+func TestAnEmptiedFolderIsFilledAgain(t *testing.T) {
+	k := keep(t, store.SDBox)
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/*", removed)
+	acct := k.read(t, k.copies(k.then))
+	if got := k.tells(t, acct); !slices.Equal(got, k.was) {
+		t.Errorf("%d lines, want %d", len(got), len(k.was))
+	}
+	// Some files are left: the others may have been deleted, and stay away.
+	k = keep(t, store.SDBox)
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/dovecot.index*", removed)
+	k.edit(t, "mailboxes/INBOX/dbox-Mails/u.1*", removed)
+	if list := k.read(t, k.copies(k.then)).Healed(); len(list) > 0 {
+		t.Errorf("%d deleted messages come back", len(list))
+	}
+}
+
+// TestACopyIsNamedWhereMessagesAreLost and cannot be put back as they were.
+func TestACopyIsNamedWhereMessagesAreLost(t *testing.T) {
+	k := keep(t, store.Maildir)
+	k.edit(t, "cur/*", removed)
+	for _, sub := range []string{"cur", "new"} {
+		if err := os.Remove(filepath.Join(k.now, sub)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := k.read(t, k.copies(t.TempDir(), k.then)).Boxes[0]
+	if s.Kept == nil || s.Kept.ID != "run1" || s.Kept.Messages != 30 {
+		t.Errorf("%+v", s.Kept)
+	}
+	if s := keep(t, store.Maildir).read(t, k.copies(k.then)).Boxes[0]; s.Kept != nil {
+		t.Errorf("nothing is lost: %+v", s.Kept)
 	}
 }

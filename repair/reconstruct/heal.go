@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -155,15 +157,30 @@ func (i healedInfo) ModTime() time.Time { return i.f.MTime }
 func (i healedInfo) IsDir() bool        { return false }
 func (i healedInfo) Sys() any           { return nil }
 
-// same is the file of a name in an earlier copy; nil where it has none, or an empty one.
+// same is the file of a name in an earlier copy; nil where it has none, an empty one, or one that is no longer what was copied.
 func (h *healer) same(c Copy, now, then string) *Healed {
 	info, err := fs.Stat(c.FS, then)
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return nil
 	}
+	if sum, ok := info.(interface{ SHA256() string }); ok && !unchanged(c.FS, then, sum.SHA256()) {
+		return nil
+	}
 	_, err = fs.Lstat(h.fsys, now)
 	return &Healed{File: store.RelPath(now), ID: c.ID, Taken: c.Taken, Gone: errors.Is(err, fs.ErrNotExist), Mode: info.Mode().Perm(), MTime: info.ModTime().UTC(),
 		Size: info.Size(), name: then, fs: c.FS, bytes: info.Size()}
+}
+
+// unchanged reports whether a file of a copy still has the sum that it had when it was copied, in hex.
+func unchanged(fsys fs.FS, name, sum string) bool {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return err == nil && hex.EncodeToString(h.Sum(nil)) == sum
 }
 
 // sdbox finds a message's file in an earlier copy in which the mailbox had the same UIDVALIDITY, and listed it. f is what there is of it
@@ -303,7 +320,10 @@ func (h *healer) continues(was *Healed) bool {
 func (r *maildirReader) heal(ctx context.Context, h *healer) error {
 	var hurt []*Message
 	for i := range r.Messages {
-		if m := &r.Messages[i]; m.Body.Why == nil && (m.Body.Altered || m.Body.NoHead || m.Size == 0) {
+		m := &r.Messages[i]
+		// One that has become longer, or shorter and is whole, somebody has edited.
+		overwritten := m.Body.Altered && m.Body.Plain == m.Size
+		if m.Body.Why == nil && (m.Body.Cut || m.Body.NoHead || m.Size == 0 || overwritten) {
 			hurt = append(hurt, m)
 		}
 	}

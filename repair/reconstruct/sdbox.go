@@ -113,9 +113,10 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 	return nil
 }
 
-// emptied reports whether the folder holds no message any more, and the list index counts some: then they did not leave it one by one.
+// emptied reports whether the folder holds no message any more, and either the list index counts some, or all index files are gone with
+// them: then they did not leave it one by one.
 func (s *State) emptied(files []dboxFile) bool {
-	return s.Recalled != nil && len(files) == 0 && s.Names.HasCounts && s.Names.Messages > 0
+	return s.Recalled != nil && len(files) == 0 && (s.Names.HasCounts && s.Names.Messages > 0 || !s.Files.Tells())
 }
 
 // sameFile reports whether a message file that the index does not know is one that an earlier copy lists.

@@ -51,6 +51,7 @@ type State struct {
 	// Regained counts messages that no index file tells of, and that are in the mailbox by what others tell.
 	Regained int
 
+	Kept     *Kept     // an earlier copy that holds messages of the mailbox, where some are lost here; nil where none does
 	Recalled *Recalled // what an earlier copy told; nil where none was asked, or could tell anything
 
 	joined  *dovecot.Recalled // the index files with what it told

@@ -145,7 +145,8 @@ func (t *Storage) heal(h *healer, found [][]Stored, known map[uint32][]dovecot.D
 		}
 	}
 	for id := range wanted {
-		if _, there := t.Sizes[id]; there || t.AltLink { // there it may be in the alternative storage
+		// It may be in the alternative storage; and where not all of the map index is known, a purge may have removed it.
+		if _, there := t.Sizes[id]; there || t.AltLink || !t.Sound {
 			continue
 		}
 		f := File{ID: id, Name: StorageFile(id), Size: -1}

@@ -225,7 +225,11 @@ func (i info) Size() int64        { return i.e.Size }
 func (i info) Mode() fs.FileMode  { return i.e.Type | i.e.Mode }
 func (i info) ModTime() time.Time { return i.e.MTime }
 func (i info) IsDir() bool        { return i.e.Type == fs.ModeDir }
-func (i info) Sys() any           { return Owner{i.e.UID, i.e.GID} }
+
+// SHA256 is the file's sum in hex when it was copied.
+func (i info) SHA256() string { return i.e.SHA256 }
+
+func (i info) Sys() any { return Owner{i.e.UID, i.e.GID} }
 
 type openFile struct {
 	*os.File
