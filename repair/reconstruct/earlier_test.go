@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dovemend/repair/dovecot"
 	"dovemend/repair/large"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
@@ -323,5 +324,30 @@ func TestACopyIsNamedWhereMessagesAreLost(t *testing.T) {
 	}
 	if s := keep(t, store.Maildir).read(t, k.copies(k.then)).Boxes[0]; s.Kept != nil {
 		t.Errorf("nothing is lost: %+v", s.Kept)
+	}
+}
+
+// TestNamesOfFilesAreNewerThanACopy: in a Maildir the index of an earlier copy may say that it is ahead of the names; it no longer is.
+func TestNamesOfFilesAreNewerThanACopy(t *testing.T) {
+	k := keep(t, store.Maildir)
+	b, err := os.ReadFile(filepath.Join(k.then, "dovecot.index"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, faults := dovecot.ParseIndex(b)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	at := int(x.Header.HeaderSize)
+	for i := range x.Records {
+		b[at+i*int(x.Header.RecordSize)+4] |= byte(dovecot.FlagDirty | dovecot.FlagAnswered)
+	}
+	if err := os.WriteFile(filepath.Join(k.then, "dovecot.index"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.edit(t, "dovecot.index*", removed)
+	k.edit(t, "dovecot-uidlist", removed)
+	if got := k.tells(t, k.read(t, k.copies(k.then))); !slices.Equal(got, k.was) {
+		t.Errorf("flags are those of the copy: %q", got[:2])
 	}
 }
