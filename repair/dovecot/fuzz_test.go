@@ -121,6 +121,36 @@ func splitFiles(b []byte) Files {
 	return f
 }
 
+// wholeIndexes hands out real indexes, of a mailbox, a map, a list of mailboxes and a Maildir: as they are, and with each of their files
+// gone, cut and with a bit flipped.
+func wholeIndexes(f *testing.F, do func(index Files, damaged []Files)) {
+	f.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", "replay", "*.vec"))
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no whole indexes: %v", err)
+	}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, path := range paths {
+		index := splitFiles(readVector(f, path).data)
+		var damaged []Files
+		for _, part := range []func(*Files) *[]byte{func(f *Files) *[]byte { return &f.Index }, func(f *Files) *[]byte { return &f.Backup },
+			func(f *Files) *[]byte { return &f.Log }, func(f *Files) *[]byte { return &f.Log2 }} {
+			b := *part(&index)
+			if len(b) == 0 {
+				continue
+			}
+			flipped := bytes.Clone(b)
+			flipped[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+			for _, to := range [][]byte{nil, b[:rng.IntN(len(b))], flipped} {
+				d := index
+				*part(&d) = to
+				damaged = append(damaged, d)
+			}
+		}
+		do(index, damaged)
+	}
+}
+
 func FuzzReplay(f *testing.F) {
 	for _, format := range []string{"index", "log"} {
 		paths, _ := filepath.Glob(filepath.Join("testdata", format, "*.vec"))
@@ -133,10 +163,12 @@ func FuzzReplay(f *testing.F) {
 			}
 		}
 	}
-	paths, _ := filepath.Glob(filepath.Join("testdata", "replay", "*.vec"))
-	for _, path := range paths {
-		f.Add(readVector(f, path).data)
-	}
+	wholeIndexes(f, func(index Files, damaged []Files) {
+		f.Add(joinFiles(index))
+		for _, d := range damaged {
+			f.Add(joinFiles(d))
+		}
+	})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		files := splitFiles(b)
 		checkBounds(t, len(b), func() []Fault {
@@ -236,7 +268,10 @@ func FuzzParseSmallFiles(f *testing.F) {
 	seed(f, "subscriptions")
 	seed(f, "keywords")
 	seed(f, "mailboxlog")
-	f.Add([]byte("1234567890.M20046P2137.host,S=4542,W=4642:2,FSab"))
+	for _, name := range []string{"1234567890.M20046P2137.host,S=4542,W=4642:2,FSab", "1572851529.M1P1.mail,S=12,W=13", "1572851529.M1P1.mail:2,", "1572851529.V801I2f.host:2,RST",
+		"1572851529.M1P1.mail,W=13,S=12:1,DRS", "new", ":2,S", "1.a,S=99999999999999999999:2,zyx"} {
+		f.Add([]byte(name))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		checkBounds(t, len(b), func() []Fault { _, list := ParseSubscriptions(b); return list })
 		checkBounds(t, len(b), func() []Fault { k, list := ParseMaildirKeywords(b); k.Names(^uint32(0)); return list })

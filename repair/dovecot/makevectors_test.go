@@ -15,7 +15,7 @@ import (
 
 var (
 	update  = flag.Bool("update", false, "write testdata anew, from the Dovecot installed here")
-	formats = flag.String("formats", strings.Join(vectorFormats, ","), "with -update: write only the vectors of these formats")
+	formats = flag.String("formats", strings.Join(vectorFormats, ",")+",replay", "with -update: write only the vectors of these formats")
 )
 
 // fileDamages are damages that make sense for any format. cut and noise are at a place far enough from the start to
@@ -124,6 +124,11 @@ func TestMakeVectors(t *testing.T) {
 		"mailboxlog": mdbox.read(mdbox.root, "dovecot.mailbox.log"),
 	}
 	for _, format := range strings.Split(*formats, ",") {
+		if format == "replay" {
+			writeIndexes(t, map[string]Files{"mailbox": mdbox.files(prefix), "map": mdbox.files(filepath.Join(mdbox.root, "storage", "dovecot.map.index")),
+				"list": mdbox.files(filepath.Join(mdbox.root, "dovecot.list.index")), "maildir": maildir.files(filepath.Join(maildir.root, "dovecot.index"))})
+			continue
+		}
 		dir := filepath.Join("testdata", format)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
@@ -136,6 +141,24 @@ func TestMakeVectors(t *testing.T) {
 		}
 		for name, damage := range ownDamages[format] {
 			writeVector(t, dir, format, name, damage(slices.Clone(sources[format])))
+		}
+	}
+}
+
+// writeIndexes writes whole indexes, all files of each, for what reads them together.
+func writeIndexes(t *testing.T, indexes map[string]Files) {
+	t.Helper()
+	dir := filepath.Join("testdata", "replay")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range indexes {
+		head := fmt.Sprintf("dovecot: 2.3.19\nmade-by: TestMakeVectors\nindex: %s\n\n", name)
+		if err := os.WriteFile(filepath.Join(dir, name+".vec"), append([]byte(head), joinFiles(f)...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if s, list := Replay(f); !s.Exact || len(list) > 0 {
+			t.Errorf("%s: exact %v, %v", name, s.Exact, list)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package dovecot
 import (
 	"bytes"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 )
 
@@ -136,11 +135,11 @@ func FuzzRecall(f *testing.F) {
 	f.Add(joinFiles(files), then)
 	f.Add(joinFiles(Files{Index: garbage(files.Index, 0, 60), Log: garbage(files.Log, 40, 90)}), then)
 	f.Add(joinFiles(Files{}), then)
-	paths, _ := filepath.Glob(filepath.Join("testdata", "log", "*.vec"))
-	for _, path := range paths {
-		b := joinFiles(Files{Log: readVector(f, path).data})
-		f.Add(b, b)
-	}
+	wholeIndexes(f, func(index Files, damaged []Files) {
+		for _, d := range damaged {
+			f.Add(joinFiles(d), joinFiles(index))
+		}
+	})
 	f.Fuzz(func(t *testing.T, now, then []byte) {
 		a, b := splitFiles(now), splitFiles(then)
 		r, ok := Recall(a, b)
