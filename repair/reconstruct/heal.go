@@ -241,22 +241,37 @@ func (h *healer) storage(f *File, n int, list []Stored, extents, wanted []doveco
 		}
 		was.MTime = whole.MTime
 		found, err := whole.parse(wholeOf(h.fsys, was), n, extents)
-		if err != nil || bad(found, wanted) >= before {
+		if err != nil {
 			continue
 		}
-		damaged := map[int64]bool{}
-		for i := range list {
-			damaged[list[i].Offset] = list[i].Damage != 0
+		if bad(found, wanted) < before && keeps(list, found) {
+			*f = whole
+			h.note(was)
+			return found, true
 		}
-		for i := range found {
-			d, there := damaged[found[i].Offset]
-			found[i].Healed = (d || !there) && found[i].Damage == 0
-		}
-		*f = whole
-		h.note(was)
-		return found, true
 	}
 	return nil, false
+}
+
+// keeps marks what is whole in found, which is the file as a copy makes it, and is not in list, which is the file as it is. It is false where a
+// whole message would be lost: the copy is of another file, or of a moment when something was being written.
+func keeps(list, found []Stored) bool {
+	now := make(map[int64]*Stored, len(list))
+	for i := range list {
+		now[list[i].Offset] = &list[i]
+	}
+	then := make(map[int64]*Stored, len(found))
+	for i := range found {
+		m := &found[i]
+		then[m.Offset] = m
+		m.Healed = m.Damage == 0 && (now[m.Offset] == nil || now[m.Offset].Damage != 0)
+	}
+	for i := range list {
+		if m := then[list[i].Offset]; list[i].Damage == 0 && (m == nil || m.Damage != 0 || m.GUID != list[i].GUID) {
+			return false
+		}
+	}
+	return true
 }
 
 func wholeOf(now fs.FS, f *Healed) fs.FS { return whole{now, map[string]*Healed{string(f.File): f}} }
