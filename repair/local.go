@@ -27,6 +27,7 @@ type Local struct {
 	FS       fs.FS  // names begin at the mail root
 	Account  store.Account
 	Snapshot *snapshot.Snapshot // nil for a tree of another tool
+	Altered  []snapshot.Altered // files that are not as they were copied, by the list of a snapshot
 
 	earlier *earlier // copies of the account; nil for one that is of no run
 	close   []func() error
@@ -145,10 +146,11 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 
 // openSnapshot makes a snapshot the copy.
 func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
-	s, err := snapshot.Read(root)
+	s, altered, err := snapshot.ReadAsIs(root)
 	if err != nil {
 		return err
 	}
+	l.Altered = altered
 	m := s.Manifest()
 	fsys := shelf{s.FS()}
 	a, err := store.At(ctx, fsys, "/"+shelfName)
@@ -224,6 +226,7 @@ func (l *Local) Choose(names []string) ([]store.Mailbox, error) {
 type Checked struct {
 	Mailboxes []Diagnosis
 	Account   []Finding // what concerns the account as a whole
+	Altered   int       // files of a local copy that are not as they were copied: what is found may be true of it alone
 }
 
 // Worst is the highest severity of all findings; a note where there is none.
@@ -257,7 +260,13 @@ func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) 
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
-	return checked(ctx, l.FS, acct)
+	c, err := checked(ctx, l.FS, acct)
+	if err != nil {
+		return nil, err
+	}
+	c.Altered = len(l.Altered)
+	c.Account = append(alteredFindings(l.Altered), c.Account...)
+	return c, nil
 }
 
 func checked(ctx context.Context, fsys fs.FS, acct *reconstruct.Account) (*Checked, error) {

@@ -103,6 +103,13 @@ func (k *call) copyTargets(doc *inspectDocument, files []string) ([]*inspectTarg
 	}
 	k.after = append(k.after, c.Close)
 	doc.Run, doc.Folder = c.ID, c.Folder
+	for i, a := range c.Altered {
+		if i == maxShown {
+			k.progress.Warn(fmt.Sprintf("%d files more of this copy are not as they were copied", len(c.Altered)-i))
+			break
+		}
+		k.progress.Warn("not as it was copied: " + ui.Safe(string(a.Path)) + ": " + a.String())
+	}
 	if len(files) == 0 {
 		files = []string{"."}
 	}
