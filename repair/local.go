@@ -29,6 +29,8 @@ type Local struct {
 	Snapshot *snapshot.Snapshot // nil for a tree of another tool
 	Altered  []snapshot.Altered // files that are not as they were copied, by the list of a snapshot
 
+	Notes []string // what a copy was taken for, where that was not plain
+
 	earlier *earlier // copies of the account; nil for one that is of no run
 	close   []func() error
 }
@@ -138,7 +140,7 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("this system cannot look at symbolic links"), l.Close())
 	}
-	if err := l.find(ctx, shelf{fsys}, address); err != nil {
+	if err := l.find(ctx, fsys, abs, address); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -152,7 +154,7 @@ func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
 	}
 	l.Altered = altered
 	m := s.Manifest()
-	fsys := shelf{s.FS()}
+	fsys := shelf{s.FS(), shelfName, nil}
 	a, err := store.At(ctx, fsys, "/"+shelfName)
 	if err != nil {
 		return &NoCopyError{Dir: l.Where, Err: err}
@@ -166,8 +168,26 @@ func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
 	return nil
 }
 
-// find looks for the account in a tree.
-func (l *Local) find(ctx context.Context, fsys shelf, address string) error {
+// find looks for the account in a tree, and where there is none, for an account that the tree is a part of. dir is the tree's name.
+func (l *Local) find(ctx context.Context, tree fs.ReadLinkFS, dir, address string) error {
+	err := l.findIn(ctx, shelf{tree, shelfName, nil}, address)
+	if !errors.Is(err, store.ErrNoMail) {
+		return err
+	}
+	if part, what, ok := placed(tree, dir); ok {
+		if perr := l.findIn(ctx, part, address); perr == nil {
+			l.Notes = append(l.Notes, "the folder is not a whole account: it is read as "+what)
+			return nil
+		}
+	}
+	if werr := l.findIn(ctx, shelf{complete{tree}, shelfName, nil}, address); !errors.Is(werr, store.ErrNoMail) {
+		return werr
+	}
+	return err
+}
+
+// findIn looks for the account in a tree.
+func (l *Local) findIn(ctx context.Context, fsys shelf, address string) error {
 	a, err := store.At(ctx, fsys, "/"+shelfName)
 	if err == nil {
 		l.take(fsys, a)
@@ -253,9 +273,17 @@ func (c *Checked) Curable() bool {
 		slices.ContainsFunc(c.Mailboxes, func(d Diagnosis) bool { return slices.ContainsFunc(d.Findings, curable) })
 }
 
+// begin tells what is read, and what it was taken for.
+func (l *Local) begin(rep Reporter) {
+	rep.Stage("examining " + remote.Safe(l.name()))
+	for _, n := range l.Notes {
+		rep.Info(remote.Safe(n))
+	}
+}
+
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
-	rep.Stage("examining " + remote.Safe(l.name()))
+	l.begin(rep)
 	acct, err := l.heal(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 
-	"dovemend/remote"
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/salvage"
@@ -54,7 +53,7 @@ func (s *Salvaged) Whole() bool {
 // mailbox refers to. open gives the directory for them, and is called once there is something to write: where there is
 // nothing, the result has no Index. Nothing in the copy is changed.
 func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() (*os.Root, error), o salvage.Options, rep Reporter) (*Salvaged, error) {
-	rep.Stage("examining " + remote.Safe(l.name()))
+	l.begin(rep)
 	acct, err := l.read(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
