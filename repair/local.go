@@ -64,13 +64,20 @@ func (e *NoCopyError) Error() string {
 // Unwrap gives the cause.
 func (e *NoCopyError) Unwrap() error { return e.Err }
 
-// HalfCopyError: a copy was begun, and is not finished. What it holds so far may lack anything.
+// HalfCopyError: a copy was begun, and is not finished, or its list is damaged. What it holds may lack anything.
 type HalfCopyError struct {
 	Dir   string
 	Files string // the folder with what was copied so far
+	List  error  // why its list cannot be read; nil where there is none
 }
 
+// Unwrap gives the cause.
+func (e *HalfCopyError) Unwrap() error { return e.List }
+
 func (e *HalfCopyError) Error() string {
+	if e.List != nil {
+		return fmt.Sprintf("the copy in %s is unfinished or damaged: its list, manifest.json, cannot be read. The mail that was copied is in %s", e.Dir, e.Files)
+	}
 	return fmt.Sprintf("there is no finished copy in %s: making it was interrupted", e.Dir)
 }
 
@@ -97,8 +104,13 @@ func OpenRun(ctx context.Context, state, id string) (*Local, error) {
 	before := &earlier{state: state, key: dir.Meta().Key(), before: dir.ID(), log: slog.New(slog.DiscardHandler)}
 	l := &Local{Where: dir.ID(), earlier: before, close: []func() error{dir.Close, root.Close, before.Close}}
 	if err := l.openSnapshot(ctx, root); err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)) {
-			return nil, errors.Join(&HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}, l.Close())
+		half := &HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}
+		switch {
+		case errors.Is(err, snapshot.ErrList):
+			half.List = err
+			return nil, errors.Join(half, l.Close())
+		case errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)):
+			return nil, errors.Join(half, l.Close())
 		}
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", l.Where, err), l.Close())
 	}
@@ -116,12 +128,19 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 		if _, err := os.Stat(filepath.Join(abs, sub, "manifest.json")); err != nil {
 			continue
 		}
+		if info, err := os.Stat(filepath.Join(abs, sub, snapshot.FilesDir)); err != nil || !info.IsDir() {
+			continue // a file of another program
+		}
 		root, err := os.OpenRoot(filepath.Join(abs, sub))
 		if err != nil {
 			return nil, err
 		}
 		l := &Local{Where: dir, close: []func() error{root.Close}}
 		if err := l.openSnapshot(ctx, root); err != nil {
+			if errors.Is(err, snapshot.ErrList) {
+				err = &HalfCopyError{Dir: dir, Files: filepath.Join(dir, sub, snapshot.FilesDir), List: err}
+				return nil, errors.Join(err, l.Close())
+			}
 			return nil, errors.Join(fmt.Errorf("open the copy in %s: %w", dir, err), l.Close())
 		}
 		return l, nil

@@ -143,7 +143,12 @@ func (k *call) localCopy() (*repair.Local, error) {
 	case run != "":
 		return repair.OpenRun(k.ctx(), k.opts.StateDir, run)
 	case from != "":
-		if info, err := os.Stat(from); err != nil || !info.IsDir() {
+		info, err := os.Stat(from)
+		if err == nil && !info.IsDir() {
+			return nil, &usageError{fmt.Sprintf("--from %q is a file, and a copy is a folder", from),
+				ui.Command("dovemend", "inspect", "--file", from) + " shows what is in one of Dovecot's files; --from with the folder it lies in reads the mail there"}
+		}
+		if err != nil {
 			return nil, &usageError{text: fmt.Sprintf("--from %q: there is no such folder", from)}
 		}
 		return repair.OpenLocal(k.ctx(), from, k.opts.Account)

@@ -116,6 +116,8 @@ func judge(err error, verb string) verdict {
 			from = "--run"
 		}
 		return verdict{exitError, ui.Command("dovemend", "salvage", from, altered.Where) + " --to FOLDER, which writes what is left of its mail and changes nothing; dovemend restore --from FOLDER … takes that"}
+	case errors.As(err, &halfCopy) && halfCopy.List != nil:
+		return verdict{exitError, ui.Command("dovemend", "salvage", "--from", halfCopy.Files) + " --to FOLDER, which reads what is there; dovemend runs lists other copies"}
 	case errors.As(err, &halfCopy):
 		return verdict{exitError, "the same dovemend backup command again, which goes on where it ended; where the host is gone for good: " + ui.Command("dovemend", verb, "--from", halfCopy.Files) + " … takes what was copied so far"}
 	case errors.As(err, &noCopy):
