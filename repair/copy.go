@@ -19,6 +19,8 @@ type Copy struct {
 	Root   store.HostPath // the mail root that the names in the copy are relative to
 	FS     inspect.FS
 
+	Altered []snapshot.Altered // files that are not as they were copied
+
 	dir  *rundir.Dir
 	root *os.Root
 }
@@ -34,11 +36,11 @@ func OpenCopy(state, id string) (*Copy, error) {
 	if c.root, err = dir.Root().OpenRoot(rundir.SnapshotDir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", c.ID, err), dir.Close())
 	}
-	s, err := snapshot.Read(c.root)
+	s, altered, err := snapshot.ReadAsIs(c.root)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", c.ID, err), c.Close())
 	}
-	c.Root = s.Manifest().Root
+	c.Root, c.Altered = s.Manifest().Root, altered
 	fsys, ok := s.FS().(inspect.FS)
 	if !ok {
 		return nil, errors.Join(errors.New("the copy cannot be listed"), c.Close())

@@ -27,6 +27,9 @@ type Local struct {
 	FS       fs.FS  // names begin at the mail root
 	Account  store.Account
 	Snapshot *snapshot.Snapshot // nil for a tree of another tool
+	Altered  []snapshot.Altered // files that are not as they were copied, by the list of a snapshot
+
+	Notes []string // what a copy was taken for, where that was not plain
 
 	earlier *earlier // copies of the account; nil for one that is of no run
 	close   []func() error
@@ -61,13 +64,20 @@ func (e *NoCopyError) Error() string {
 // Unwrap gives the cause.
 func (e *NoCopyError) Unwrap() error { return e.Err }
 
-// HalfCopyError: a copy was begun, and is not finished. What it holds so far may lack anything.
+// HalfCopyError: a copy was begun, and is not finished, or its list is damaged. What it holds may lack anything.
 type HalfCopyError struct {
 	Dir   string
 	Files string // the folder with what was copied so far
+	List  error  // why its list cannot be read; nil where there is none
 }
 
+// Unwrap gives the cause.
+func (e *HalfCopyError) Unwrap() error { return e.List }
+
 func (e *HalfCopyError) Error() string {
+	if e.List != nil {
+		return fmt.Sprintf("the copy in %s is unfinished or damaged: its list, manifest.json, cannot be read. The mail that was copied is in %s", e.Dir, e.Files)
+	}
 	return fmt.Sprintf("there is no finished copy in %s: making it was interrupted", e.Dir)
 }
 
@@ -94,8 +104,13 @@ func OpenRun(ctx context.Context, state, id string) (*Local, error) {
 	before := &earlier{state: state, key: dir.Meta().Key(), before: dir.ID(), log: slog.New(slog.DiscardHandler)}
 	l := &Local{Where: dir.ID(), earlier: before, close: []func() error{dir.Close, root.Close, before.Close}}
 	if err := l.openSnapshot(ctx, root); err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)) {
-			return nil, errors.Join(&HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}, l.Close())
+		half := &HalfCopyError{Dir: "run " + dir.ID(), Files: filepath.Join(dir.Path(), rundir.SnapshotDir, snapshot.FilesDir)}
+		switch {
+		case errors.Is(err, snapshot.ErrList):
+			half.List = err
+			return nil, errors.Join(half, l.Close())
+		case errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*NoCopyError)):
+			return nil, errors.Join(half, l.Close())
 		}
 		return nil, errors.Join(fmt.Errorf("open the copy of run %s: %w", l.Where, err), l.Close())
 	}
@@ -113,12 +128,19 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 		if _, err := os.Stat(filepath.Join(abs, sub, "manifest.json")); err != nil {
 			continue
 		}
+		if info, err := os.Stat(filepath.Join(abs, sub, snapshot.FilesDir)); err != nil || !info.IsDir() {
+			continue // a file of another program
+		}
 		root, err := os.OpenRoot(filepath.Join(abs, sub))
 		if err != nil {
 			return nil, err
 		}
 		l := &Local{Where: dir, close: []func() error{root.Close}}
 		if err := l.openSnapshot(ctx, root); err != nil {
+			if errors.Is(err, snapshot.ErrList) {
+				err = &HalfCopyError{Dir: dir, Files: filepath.Join(dir, sub, snapshot.FilesDir), List: err}
+				return nil, errors.Join(err, l.Close())
+			}
 			return nil, errors.Join(fmt.Errorf("open the copy in %s: %w", dir, err), l.Close())
 		}
 		return l, nil
@@ -137,7 +159,7 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("this system cannot look at symbolic links"), l.Close())
 	}
-	if err := l.find(ctx, shelf{fsys}, address); err != nil {
+	if err := l.find(ctx, fsys, abs, address); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -145,12 +167,13 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 
 // openSnapshot makes a snapshot the copy.
 func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
-	s, err := snapshot.Read(root)
+	s, altered, err := snapshot.ReadAsIs(root)
 	if err != nil {
 		return err
 	}
+	l.Altered = altered
 	m := s.Manifest()
-	fsys := shelf{s.FS()}
+	fsys := shelf{s.FS(), shelfName, nil}
 	a, err := store.At(ctx, fsys, "/"+shelfName)
 	if err != nil {
 		return &NoCopyError{Dir: l.Where, Err: err}
@@ -164,8 +187,26 @@ func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
 	return nil
 }
 
-// find looks for the account in a tree.
-func (l *Local) find(ctx context.Context, fsys shelf, address string) error {
+// find looks for the account in a tree, and where there is none, for an account that the tree is a part of. dir is the tree's name.
+func (l *Local) find(ctx context.Context, tree fs.ReadLinkFS, dir, address string) error {
+	err := l.findIn(ctx, shelf{tree, shelfName, nil}, address)
+	if !errors.Is(err, store.ErrNoMail) {
+		return err
+	}
+	if part, what, ok := placed(tree, dir); ok {
+		if perr := l.findIn(ctx, part, address); perr == nil {
+			l.Notes = append(l.Notes, "the folder is not a whole account: it is read as "+what)
+			return nil
+		}
+	}
+	if werr := l.findIn(ctx, shelf{complete{tree}, shelfName, nil}, address); !errors.Is(werr, store.ErrNoMail) {
+		return werr
+	}
+	return err
+}
+
+// findIn looks for the account in a tree.
+func (l *Local) findIn(ctx context.Context, fsys shelf, address string) error {
 	a, err := store.At(ctx, fsys, "/"+shelfName)
 	if err == nil {
 		l.take(fsys, a)
@@ -224,6 +265,7 @@ func (l *Local) Choose(names []string) ([]store.Mailbox, error) {
 type Checked struct {
 	Mailboxes []Diagnosis
 	Account   []Finding // what concerns the account as a whole
+	Altered   int       // files of a local copy that are not as they were copied: what is found may be true of it alone
 }
 
 // Worst is the highest severity of all findings; a note where there is none.
@@ -250,14 +292,28 @@ func (c *Checked) Curable() bool {
 		slices.ContainsFunc(c.Mailboxes, func(d Diagnosis) bool { return slices.ContainsFunc(d.Findings, curable) })
 }
 
+// begin tells what is read, and what it was taken for.
+func (l *Local) begin(rep Reporter) {
+	rep.Stage("examining " + remote.Safe(l.name()))
+	for _, n := range l.Notes {
+		rep.Info(remote.Safe(n))
+	}
+}
+
 // Check says what is wrong in a copy. It changes nothing anywhere.
 func (l *Local) Check(ctx context.Context, boxes []store.Mailbox, rep Reporter) (*Checked, error) {
-	rep.Stage("examining " + remote.Safe(l.name()))
+	l.begin(rep)
 	acct, err := l.heal(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
-	return checked(ctx, l.FS, acct)
+	c, err := checked(ctx, l.FS, acct)
+	if err != nil {
+		return nil, err
+	}
+	c.Altered = len(l.Altered)
+	c.Account = append(alteredFindings(l.Altered), c.Account...)
+	return c, nil
 }
 
 func checked(ctx context.Context, fsys fs.FS, acct *reconstruct.Account) (*Checked, error) {

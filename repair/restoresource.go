@@ -116,6 +116,9 @@ func (s *RestoreSource) copyAt(ctx context.Context) error {
 
 func (s *RestoreSource) copy(ctx context.Context, l *Local) error {
 	s.close = append(s.close, l.Close)
+	if len(l.Altered) > 0 { // what flags it tells, and what is in it, may be less than there was
+		return errors.Join(&AlteredError{Where: l.Where, Run: s.Run != "", Files: l.Altered}, s.Close())
+	}
 	x, err := l.salvager(ctx)
 	if err != nil {
 		return errors.Join(err, s.Close())

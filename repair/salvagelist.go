@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,9 @@ func (x *salvager) list(ctx context.Context) error {
 		x.out.Ledger.Stored = len(t.Stored)
 		for _, u := range t.Unread {
 			x.unread(u.File, u.Why)
+		}
+		if !t.Copied && len(t.Unread) == 0 && slices.ContainsFunc(x.acct.Boxes, func(s *reconstruct.State) bool { return len(s.Messages) > 0 }) {
+			x.unread("storage", "the mail itself is in storage/, which is not in this copy")
 		}
 		some := make([]bool, len(t.Files))
 		for i := range t.Stored {

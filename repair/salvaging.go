@@ -7,10 +7,10 @@ import (
 	"iter"
 	"os"
 
-	"dovemend/remote"
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/salvage"
+	"dovemend/repair/snapshot"
 	"dovemend/repair/store"
 )
 
@@ -20,7 +20,8 @@ type Salvaged struct {
 	Ledger     Ledger
 	Incomplete []salvage.Entry // messages that are not whole, as they were written; at most [maxIncomplete]
 	Unread     []reconstruct.Unread
-	Empty      bool // nothing is stored, and the index files say so too
+	Altered    []snapshot.Altered // files that are not as they were copied
+	Empty      bool               // nothing is stored, and the index files say so too
 }
 
 // maxIncomplete is how many damaged messages are named; the index of what was written names all.
@@ -45,14 +46,14 @@ func (l Ledger) balanced(all int) bool {
 
 // Whole reports whether every message was written from beginning to end.
 func (s *Salvaged) Whole() bool {
-	return len(s.Incomplete) == 0 && len(s.Unread) == 0
+	return len(s.Incomplete) == 0 && len(s.Unread) == 0 && len(s.Altered) == 0
 }
 
 // Salvage writes every message of some mailboxes of the copy out, with those that were removed from them and those that no
 // mailbox refers to. open gives the directory for them, and is called once there is something to write: where there is
 // nothing, the result has no Index. Nothing in the copy is changed.
 func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() (*os.Root, error), o salvage.Options, rep Reporter) (*Salvaged, error) {
-	rep.Stage("examining " + remote.Safe(l.name()))
+	l.begin(rep)
 	acct, err := l.read(ctx, boxes)
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
@@ -63,6 +64,7 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
 	out := &x.out
+	out.Altered = l.Altered
 	next, stop := iter.Pull2(x.messages())
 	defer stop()
 	first, err, more := next()
@@ -99,7 +101,7 @@ func (x *salvager) empty() bool {
 			return false
 		}
 	}
-	return len(x.acct.Boxes) > 0 && len(x.out.Unread) == 0
+	return len(x.acct.Boxes) > 0 && len(x.out.Unread) == 0 && len(x.out.Altered) == 0
 }
 
 // written is told what became of each message, before the next one is asked for.

@@ -49,6 +49,10 @@ func doCheck(k *call) error {
 	}
 	doc.Found, doc.Shared = describeDiagnoses(found.Mailboxes), describeFindings(found.Account)
 	k.progress.Done()
+	if found.Altered > 0 {
+		k.say("Something has happened to this copy since it was made: %s changed or went missing. What is said here is true of the copy; the mailbox on its host may be in order.", ui.Count(found.Altered, "file"))
+		k.say("")
+	}
 	ui.PrintDiagnoses(k.out(), found.Mailboxes)
 	ui.PrintShared(k.out(), found.Account)
 	if found.Worst() == check.Note {
@@ -60,11 +64,18 @@ func doCheck(k *call) error {
 
 // afterCheck is the command that plans the repair of what was found.
 func (k *call) afterCheck(doc *checkDocument, found *repair.Checked) string {
+	if found.Altered > 0 {
+		return "dovemend backup with --host and the host's name, which copies the mail as it is now; dovemend runs lists earlier copies; dovemend salvage writes out what is left in this one"
+	}
 	if !found.Curable() {
 		return "none of dovemend's remedies cures what was found: what to do is said with each finding"
 	}
 	if doc.From != "" {
-		return "dovemend repair --host … --remedy auto, which plans the repair and changes nothing without --apply"
+		from := "--from"
+		if k.IsSet("run") {
+			from = "--run"
+		}
+		return ui.Command("dovemend", "salvage", from, k.String(from[2:])) + " --to FOLDER, which writes out the mail of this copy; dovemend repair with --host and the host's name plans the repair there"
 	}
 	args := append([]string{"dovemend", "repair", "--host", k.opts.Remote.Target}, k.reachArgs()...)
 	args = append(args, k.asGiven("account", "mail-root")...)
@@ -132,7 +143,12 @@ func (k *call) localCopy() (*repair.Local, error) {
 	case run != "":
 		return repair.OpenRun(k.ctx(), k.opts.StateDir, run)
 	case from != "":
-		if info, err := os.Stat(from); err != nil || !info.IsDir() {
+		info, err := os.Stat(from)
+		if err == nil && !info.IsDir() {
+			return nil, &usageError{fmt.Sprintf("--from %q is a file, and a copy is a folder", from),
+				ui.Command("dovemend", "inspect", "--file", from) + " shows what is in one of Dovecot's files; --from with the folder it lies in reads the mail there"}
+		}
+		if err != nil {
 			return nil, &usageError{text: fmt.Sprintf("--from %q: there is no such folder", from)}
 		}
 		return repair.OpenLocal(k.ctx(), from, k.opts.Account)

@@ -73,6 +73,7 @@ func judge(err error, verb string) verdict {
 	var noRoom *snapshot.NoSpaceError
 	var noCopy *repair.NoCopyError
 	var halfCopy *repair.HalfCopyError
+	var altered *repair.AlteredError
 	var noLook *repair.NoLookError
 	switch {
 	case err == nil:
@@ -109,6 +110,14 @@ func judge(err error, verb string) verdict {
 		return verdict{exitError, "where the file named above changes all the time: dovemend processes --stop …, and close the mail programs; where it cannot be read: ask your hosting company to put its owner and mode right; then the same command again"}
 	case errors.Is(err, plan.ErrInTheWay):
 		return verdict{exitError, "move away by hand what is named above, then the same command again"}
+	case errors.As(err, &altered):
+		from := "--from"
+		if altered.Run {
+			from = "--run"
+		}
+		return verdict{exitError, ui.Command("dovemend", "salvage", from, altered.Where) + " --to FOLDER, which writes what is left of its mail and changes nothing; dovemend restore --from FOLDER … takes that"}
+	case errors.As(err, &halfCopy) && halfCopy.List != nil:
+		return verdict{exitError, ui.Command("dovemend", "salvage", "--from", halfCopy.Files) + " --to FOLDER, which reads what is there; dovemend runs lists other copies"}
 	case errors.As(err, &halfCopy):
 		return verdict{exitError, "the same dovemend backup command again, which goes on where it ended; where the host is gone for good: " + ui.Command("dovemend", verb, "--from", halfCopy.Files) + " … takes what was copied so far"}
 	case errors.As(err, &noCopy):

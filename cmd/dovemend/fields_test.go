@@ -92,6 +92,7 @@ func TestEveryFieldOfTheJSONIsDocumentedAndNoOther(t *testing.T) {
 		"What became of the stored messages":     {ledgerDocument{}},
 		"Each message that is not whole":         {damagedDocument{}},
 		"Each file that could not be read":       {unreadDocument{}},
+		"Each file that is not as it was copied": {alteredDocument{}},
 		"Messages that were saved":               {savedDocument{}},
 		"Each mailbox found":                     {diagnosisDocument{}},
 		"Each finding":                           {findingDocument{}},

@@ -96,6 +96,9 @@ func (k *call) copyTargets(doc *inspectDocument, files []string) ([]*inspectTarg
 	switch {
 	case errors.Is(err, snapshot.ErrUnsettled):
 		return nil, &endError{exitError, err.Error(), ui.Command("dovemend", "resume", "--run", k.String("run")) + " brings it to its end; where another dovemend works on it, wait until that has ended"}
+	case errors.Is(err, snapshot.ErrList):
+		return nil, &endError{exitError, fmt.Sprintf("the copy of run %s is unfinished or damaged: its list, manifest.json, cannot be read", k.String("run")),
+			"dovemend inspect --file with the folder snapshot/files in the run's folder, which dovemend runs names"}
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &endError{exitError, fmt.Sprintf("run %s has no complete copy", k.String("run")), "dovemend runs, which lists those that have one"}
 	case err != nil:
@@ -103,6 +106,13 @@ func (k *call) copyTargets(doc *inspectDocument, files []string) ([]*inspectTarg
 	}
 	k.after = append(k.after, c.Close)
 	doc.Run, doc.Folder = c.ID, c.Folder
+	for i, a := range c.Altered {
+		if i == maxShown {
+			k.progress.Warn(fmt.Sprintf("%d files more of this copy are not as they were copied", len(c.Altered)-i))
+			break
+		}
+		k.progress.Warn("not as it was copied: " + ui.Safe(string(a.Path)) + ": " + a.String())
+	}
 	if len(files) == 0 {
 		files = []string{"."}
 	}

@@ -28,6 +28,7 @@ type salvagedDocument struct {
 	Ledger  ledgerDocument    `json:"ledger"`
 	Damaged []damagedDocument `json:"damaged"`
 	Unread  []unreadDocument  `json:"unread"`
+	Altered []alteredDocument `json:"altered"`
 	Foreign []string          `json:"foreign,omitempty"`
 }
 
@@ -56,6 +57,14 @@ type damagedDocument struct {
 	Missing []string `json:"missing"`
 }
 
+// alteredDocument is a file of the copy that is not as it was copied.
+type alteredDocument struct {
+	File  string `json:"file"`
+	Bytes int64  `json:"bytes"` // -1 where it is missing
+	Were  int64  `json:"bytes_copied"`
+	why   string
+}
+
 type unreadDocument struct {
 	File string `json:"file"`
 	Why  string `json:"why"`
@@ -63,7 +72,7 @@ type unreadDocument struct {
 
 func describeSalvage(s *repair.Salvaged) *salvagedDocument {
 	d := &salvagedDocument{Index: s.Index, Total: s.Count, New: s.Written, Kept: s.Kept, Ledger: ledgerDocument(s.Ledger), Foreign: s.Foreign,
-		Folders: []salvageFolder{}, Damaged: []damagedDocument{}, Unread: []unreadDocument{}}
+		Folders: []salvageFolder{}, Damaged: []damagedDocument{}, Unread: []unreadDocument{}, Altered: []alteredDocument{}}
 	for _, f := range s.Folders {
 		d.Folders = append(d.Folders, salvageFolder{string(f.Class), string(f.Mailbox), f.Path, f.Count})
 	}
@@ -79,6 +88,9 @@ func describeSalvage(s *repair.Salvaged) *salvagedDocument {
 	}
 	for _, u := range s.Unread {
 		d.Unread = append(d.Unread, unreadDocument{string(u.File), u.Why})
+	}
+	for _, a := range s.Altered {
+		d.Altered = append(d.Altered, alteredDocument{string(a.Path), a.Is, a.Was, a.String()})
 	}
 	return d
 }
@@ -132,6 +144,9 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 	}
 	if n := len(d.Unread); n > 0 {
 		what = append(what, ui.Count(n, "file")+" of the copy that cannot be read")
+	}
+	if n := len(d.Altered); n > 0 {
+		what = append(what, ui.Count(n, "file")+map[bool]string{true: " that is not as it was copied", false: " that are not as they were copied"}[n == 1])
 	}
 	if len(what) == 0 {
 		return nil
@@ -239,6 +254,13 @@ func (k *call) printDamaged(d *salvagedDocument) {
 			break
 		}
 		k.say("not read: %s: %s", ui.Safe(u.File), ui.Safe(u.Why))
+	}
+	for i, a := range d.Altered {
+		if i == maxShown {
+			k.say("and %s more that are not as they were copied", ui.Count(len(d.Altered)-maxShown, "file"))
+			break
+		}
+		k.say("not as it was copied: %s: %s", ui.Safe(a.File), a.why)
 	}
 }
 

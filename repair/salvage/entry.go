@@ -29,7 +29,7 @@ type Entry struct {
 	UIDValidity uint32          `json:"uidvalidity,omitempty"`
 	GUID        string          `json:"guid,omitempty"`
 	Flags       []string        `json:"flags"` // IMAP system flags
-	Keywords    []pathtext.Path `json:"keywords,omitempty"`
+	Keywords    []pathtext.Path `json:"keywords"`
 	Received    string          `json:"received,omitempty"` // RFC 3339, UTC
 	Saved       string          `json:"saved,omitempty"`
 	Size        int64           `json:"size"`               // bytes of its text
@@ -52,6 +52,9 @@ type sourceEntry struct {
 func entryOf(m *Message) *Entry {
 	e := &Entry{Mailbox: pathtext.Path(m.Mailbox), Class: m.Class, UID: m.UID, UIDValidity: m.UIDValidity, Flags: strings.Fields(m.Flags.String()),
 		Keywords: pathtext.Of(m.Keywords), Received: timeText(m.Received), Saved: timeText(m.Saved), Source: sourceEntry{File: pathtext.Path(m.Source.File)}, Notes: m.Notes, before: m.Notes}
+	if e.Keywords == nil {
+		e.Keywords = []pathtext.Path{} // as with flags, an empty list says that there are none
+	}
 	if !m.GUID.IsZero() {
 		e.GUID = m.GUID.String()
 	}

@@ -574,6 +574,13 @@ func TestTextWithoutUTF8SurvivesInJSON(t *testing.T) {
 	}
 }
 
+func TestFlagsAndKeywordsAreToldWhereThereAreNone(t *testing.T) {
+	b, err := jsonLine(entryOf(&Message{Mailbox: "INBOX"}))
+	if err != nil || !strings.Contains(string(b), `"flags":[]`) || !strings.Contains(string(b), `"keywords":[]`) {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
 // TestTheDocumentNamesEveryField holds docs/salvage.md to what is written.
 func TestTheDocumentNamesEveryField(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "salvage.md"))

@@ -68,6 +68,13 @@ type lines struct {
 	last bool // the list has no more entries
 }
 
+// versionError: the manifest is of another version of dovemend.
+type versionError int
+
+func (v versionError) Error() string {
+	return fmt.Sprintf("manifest of version %d, and this dovemend knows %d", int(v), manifestVersion)
+}
+
 var errManifest = errors.New("not a manifest of dovemend's")
 
 // line gives the next line without its end, until the next call.
@@ -104,7 +111,7 @@ func (l *lines) head() (m Manifest, err error) {
 		return m, err
 	}
 	if h.Version != manifestVersion {
-		return m, fmt.Errorf("manifest of version %d, and this dovemend knows %d", h.Version, manifestVersion)
+		return m, versionError(h.Version)
 	}
 	return h.manifest(), nil
 }

@@ -47,6 +47,9 @@ func read(dst *os.Root, manifest io.Reader) (*Snapshot, error) {
 	s := &Snapshot{Stored{root: dst}}
 	var err error
 	if s.m, s.sum, err = readManifest(manifest); err != nil {
+		if !errors.As(err, new(versionError)) {
+			err = fmt.Errorf("%w: %w", ErrList, err)
+		}
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	return s, s.count(cursorOf(s.m.Entries))

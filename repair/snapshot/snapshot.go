@@ -35,6 +35,8 @@ var (
 	ErrTooMany = errors.New("the host lists too many files")
 	// ErrDamaged: the local copy is not what the manifest says.
 	ErrDamaged = errors.New("local copy damaged")
+	// ErrList: the list of a copy is cut off or damaged; its files are there, and nothing says which they should be.
+	ErrList = errors.New("the list of the copy cannot be read")
 	// ErrUnsettled: the copy is just being brought up to date, or that was interrupted.
 	ErrUnsettled = errors.New("the copy is being brought up to date, or that was interrupted")
 )

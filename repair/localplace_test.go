@@ -1,0 +1,94 @@
+//go:build unix
+
+package repair
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"dovemend/repair/salvage"
+)
+
+// TestAnyPartOfAnAccountIsReadForTheMailThatIsInIt: people copy the folder that looks like mail, and programs leave out empty ones.
+func TestAnyPartOfAnAccountIsReadForTheMailThatIsInIt(t *testing.T) {
+	for _, tt := range []struct {
+		name, layout, part string
+		as                 string // what the part is called on this machine
+		without            []string
+		box                string // the mailbox its messages are in
+	}{
+		{"mailboxes of sdbox", "sdbox", "mailboxes", "saved", nil, "INBOX"},
+		{"a mailbox's folder", "sdbox", "mailboxes/Archive", "Archive", nil, "Archive"},
+		{"a mailbox's own files", "sdbox", "mailboxes/INBOX/dbox-Mails", "dbox-Mails", nil, "INBOX"},
+		{"a mailbox's own files under another name", "sdbox", "mailboxes/INBOX/dbox-Mails", "found", nil, "INBOX"},
+		{"a Maildir's cur", "maildir", "cur", "cur", nil, "INBOX"},
+		{"a Maildir's cur under another name", "maildir", "cur", "mail", nil, "INBOX"},
+		{"a Maildir without empty folders", "maildir", ".", "Maildir", []string{"new", "tmp"}, "INBOX"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := account(t, tt.layout)
+			_, all := salvaged(t, root, t.TempDir(), salvage.Mbox)
+			want := inBox(all, tt.box)
+			for _, d := range tt.without {
+				if err := os.RemoveAll(filepath.Join(root, d)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			as := filepath.Join(t.TempDir(), tt.as)
+			if err := os.Rename(filepath.Join(root, filepath.FromSlash(tt.part)), as); err != nil {
+				t.Fatal(err)
+			}
+			s, entries := salvaged(t, as, t.TempDir(), salvage.EML)
+			n := inBox(entries, tt.box)
+			if n != want || want == 0 || len(s.Unread) > 0 {
+				t.Errorf("%d messages in %s, want %d; %+v %+v", n, tt.box, want, s.Ledger, s.Unread)
+			}
+		})
+	}
+}
+
+// inBox is how many messages are in a mailbox.
+func inBox(entries []salvage.Entry, box string) (n int) {
+	for _, e := range ofClass(entries, salvage.Current) {
+		if string(e.Mailbox) == box {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTheStorageAloneHoldsAllMessages(t *testing.T) {
+	root := account(t, "mdbox")
+	whole, _ := salvaged(t, root, t.TempDir(), salvage.Mbox)
+	s, _ := salvaged(t, filepath.Join(root, "storage"), t.TempDir(), salvage.Mbox)
+	if s.Ledger.Stored != whole.Ledger.Stored || s.Ledger.Written != s.Ledger.Stored-s.Ledger.Duplicates {
+		t.Errorf("%+v, want %+v", s.Ledger, whole.Ledger)
+	}
+}
+
+func TestMailboxesOfMdboxAloneSayWhereTheMailIs(t *testing.T) {
+	s, entries := salvaged(t, filepath.Join(account(t, "mdbox"), "mailboxes"), t.TempDir(), salvage.Mbox)
+	if len(s.Unread) != 1 || s.Unread[0].Why != "the mail itself is in storage/, which is not in this copy" || len(entries) < 100 {
+		t.Errorf("%+v, %d messages", s.Unread, len(entries))
+	}
+}
+
+func TestWhatIsNoMailIsNotTakenForAPartOfAnAccount(t *testing.T) {
+	for _, names := range [][]string{{"1234567890.txt", "notes.txt"}, {"m.txt", "u.txt"}, {"dovecot.index"}, {"sub/cur/readme"}} {
+		dir := t.TempDir()
+		for _, n := range names {
+			name := filepath.Join(dir, filepath.FromSlash(n))
+			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, []byte("text"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l, err := OpenLocal(t.Context(), dir, ""); err == nil {
+			t.Errorf("%v is taken for %s", names, l.Account.Layout)
+			_ = l.Close()
+		}
+	}
+}
