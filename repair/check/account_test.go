@@ -1,0 +1,93 @@
+package check
+
+import (
+	"encoding/binary"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/large"
+	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
+)
+
+// laid is a small account without a fault, in a folder of its own.
+func laid(t testing.TB, layout store.Layout) (dir string, a store.Account) {
+	t.Helper()
+	dir = t.TempDir()
+	boxes, err := large.Account{Layout: layout, Messages: 12, Mailboxes: 3}.Lay(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, store.Account{Layout: layout, Tree: layout != store.Maildir, Mailboxes: boxes}
+}
+
+func accountFindings(t testing.TB, fsys fs.FS, a store.Account) []Finding {
+	t.Helper()
+	acct, err := reconstruct.Read(t.Context(), fsys, a, a.Mailboxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := Account(fsys, acct)
+	wantPlain(t, &Report{Findings: list})
+	return list
+}
+
+func pick(list []Finding, rule string) *Finding { return find(&Report{Findings: list}, rule) }
+
+// inUseFS tells when the copying began, as a snapshot does.
+type inUseFS struct {
+	fs.FS
+	began time.Time
+}
+
+type begunInfo struct {
+	fs.FileInfo
+	began time.Time
+}
+
+func (i begunInfo) Sys() any         { return i }
+func (i begunInfo) Begun() time.Time { return i.began }
+
+func (f inUseFS) Lstat(name string) (fs.FileInfo, error) {
+	info, err := fs.Lstat(f.FS, name)
+	return begunInfo{info, f.began}, err
+}
+
+func (f inUseFS) ReadLink(name string) (string, error) { return fs.ReadLink(f.FS, name) }
+
+func TestCountsOfReferencesThatAreTooLowAreAFinding(t *testing.T) {
+	dir, a := laid(t, store.MDBox)
+	name := filepath.Join(dir, string(reconstruct.MapFile))
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := dovecot.ParseIndex(b)
+	var at int64
+	for _, e := range x.Exts {
+		if e.Name == "ref" {
+			at = x.Records[3].Offset + int64(e.RecordOffset)
+		}
+	}
+	for _, c := range []struct {
+		refs uint16
+		want Severity
+		wait time.Duration // from the last change to the copying
+	}{{1, "", time.Hour}, {2, "", time.Hour}, {0, Broken, time.Hour}, {0, Note, -time.Second}} {
+		binary.LittleEndian.PutUint16(b[at:], c.refs)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := pick(accountFindings(t, inUseFS{os.DirFS(dir), time.Now().Add(c.wait)}, a), "map-refs-low")
+		switch {
+		case c.want == "" && f != nil, c.want != "" && (f == nil || f.Severity != c.want):
+			t.Errorf("counted %d: %+v", c.refs, f)
+		case c.want == Broken && f.Cure != CureRebuild:
+			t.Errorf("no cure: %+v", f)
+		}
+	}
+}
