@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
@@ -32,6 +34,21 @@ func (x *accountExaminer) find(f Finding) { x.found = append(x.found, f) }
 
 // list tells of a damaged list of mailboxes.
 func (x *accountExaminer) list() {
+	if x.listGone() {
+		var names []string // as the mailboxes' own indexes tell them
+		for _, m := range x.acct.Account.Mailboxes {
+			if reconstruct.GUIDNamed(m) && m.Name != m.Storage && len(names) < 5 {
+				names = append(names, fmt.Sprintf("%q is %s", clip(m.Name), m.Storage))
+			}
+		}
+		x.find(Finding{Severity: Broken, Rule: "list-missing", File: reconstruct.ListFile, Offset: -1,
+			Text:   "the list of mailboxes is gone. In this account it is the only place of the mailboxes' names, as their folders are named by numbers",
+			Effect: "once a mail program asks for the mailboxes, Dovecot lists them as …-recovered-lost-folder-… with a long number, INBOX may show empty, and mail programs download everything again under the new names",
+			Advice: "let no mail program connect before dovecot.list.index and dovecot.list.index.log are back from a backup of the host's, or an earlier copy (dovemend runs). " +
+				"If there is none, mailboxes that come back under wrong names can be renamed" + after(": ", strings.Join(names, ", "))})
+		return
+	}
+	x.gone()
 	if len(x.acct.ListFaults) == 0 {
 		return
 	}
@@ -41,13 +58,69 @@ func (x *accountExaminer) list() {
 		Effect: "mail programs may see no mailboxes once, or a mailbox's old number of messages",
 		Advice: "rebuild sets it aside: Dovecot makes it anew from the mailboxes themselves"}
 	for _, s := range x.acct.Boxes {
-		if s.Mailbox.Storage == path.Base(string(s.Mailbox.Dir)) && len(s.Mailbox.Storage) == 32 { // LAYOUT=index
+		if reconstruct.GUIDNamed(s.Mailbox) {
 			f.Severity, f.Cure, f.Effect = Broken, CureNone, "mailboxes may show under other names, or not at all"
 			f.Advice = "remove nothing: with this layout, the list is the only place of the mailboxes' names"
 			break
 		}
 	}
 	x.find(f)
+}
+
+// listGone reports whether mailboxes whose folders are named by their GUIDs have no list index.
+func (x *accountExaminer) listGone() bool {
+	if x.acct.Account.Partial || x.acct.Unindexed || !slices.ContainsFunc(x.acct.Account.Mailboxes, reconstruct.GUIDNamed) {
+		return false
+	}
+	return !slices.ContainsFunc([]string{"", ".log", ".log.2"}, func(end string) bool {
+		_, err := fs.Lstat(x.fsys, string(reconstruct.ListFile)+end)
+		return err == nil
+	})
+}
+
+// gone tells of mailboxes that the list index names, and that are not there.
+func (x *accountExaminer) gone() {
+	list := x.acct.Gone()
+	// A list that was written while the copy was made may know a mailbox that was made meanwhile. A copy of another tool may be one of
+	// some mailboxes only.
+	if len(list) == 0 || x.inUse(string(reconstruct.ListFile)) || len(list) > len(x.acct.Account.Mailboxes) && !x.ours() {
+		return
+	}
+	const most = 10
+	var names []string
+	messages := 0
+	for i, n := range list {
+		if messages += int(n.Messages); i < most {
+			names = append(names, fmt.Sprintf("%q", clip(n.Name)))
+		}
+	}
+	if n := len(list) - most; n > 0 {
+		names = append(names, fmt.Sprintf("and %d more", n))
+	}
+	text := "the folder of a mailbox that the account's list of mailboxes names does not exist: "
+	if len(list) > 1 {
+		text = "the folders of mailboxes that the account's list of mailboxes names do not exist: "
+	}
+	if text += strings.Join(names, ", "); messages > 0 {
+		text += fmt.Sprintf("; the list counts %s there", plural(messages, "message", "messages"))
+	}
+	f := Finding{Severity: Suspect, Rule: "mailbox-gone", File: reconstruct.ListFile, Offset: -1, Text: text,
+		Effect: "such a mailbox no longer shows, and no error is said",
+		Advice: "if you did not delete it yourself: bring its folder back from a backup of the host's, or an earlier copy (dovemend runs); no remedy can make up what is not there"}
+	if x.acct.Storage != nil {
+		f.Advice = "if you did not delete it yourself: bring its folder back from a backup of the host's, or an earlier copy (dovemend runs); the mail itself may still be stored: dovemend salvage writes it out"
+	}
+	x.find(f)
+}
+
+// ours reports whether the copy is one of ours, which holds all that was asked for.
+func (x *accountExaminer) ours() bool {
+	info, err := fs.Lstat(x.fsys, ".")
+	if err != nil {
+		return false
+	}
+	_, ok := info.Sys().(interface{ Begun() time.Time })
+	return ok
 }
 
 // orphans counts the messages that are in no mailbox.
@@ -161,4 +234,21 @@ func (x *accountExaminer) empty() {
 			Text:   fmt.Sprintf("%s no byte, as a full disk or a used-up quota leaves them behind", plural(n, "file has", "files have")),
 			Effect: "as long as there is no room, Dovecot cannot write, and damages more", Advice: "see that there is room before anything else: delete what can be missed, or ask for more"})
 	}
+}
+
+// clip bounds a name where many are told.
+func clip(name string) string {
+	const most = 40
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
+}
+
+// after puts a text behind another one, if there is one.
+func after(mark, text string) string {
+	if text == "" {
+		return ""
+	}
+	return mark + text
 }

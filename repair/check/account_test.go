@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"dovemend/repair/dovecot"
@@ -89,5 +91,37 @@ func TestCountsOfReferencesThatAreTooLowAreAFinding(t *testing.T) {
 		case c.want == Broken && f.Cure != CureRebuild:
 			t.Errorf("no cure: %+v", f)
 		}
+	}
+}
+
+func TestMailboxOfTheListThatIsNotThereIsAFinding(t *testing.T) {
+	for _, layout := range []store.Layout{store.SDBox, store.MDBox, store.Maildir} {
+		dir, a := laid(t, layout)
+		if f := pick(accountFindings(t, os.DirFS(dir), a), "mailbox-gone"); f != nil {
+			t.Errorf("%s: nothing is gone: %+v", layout, f)
+		}
+		lost := a
+		lost.Mailboxes = a.Mailboxes[:2]
+		f := pick(accountFindings(t, os.DirFS(dir), lost), "mailbox-gone")
+		if f == nil || f.Severity != Suspect || !strings.Contains(f.Text, a.Mailboxes[2].Name) || !strings.Contains(f.Text, "4 messages") {
+			t.Errorf("%s: %+v", layout, f)
+		}
+		lost.Partial = true
+		if f := pick(accountFindings(t, os.DirFS(dir), lost), "mailbox-gone"); f != nil {
+			t.Errorf("%s: only some were copied: %+v", layout, f)
+		}
+	}
+}
+
+func TestLostListOfMailboxesWhoseFoldersAreNumbersIsAFinding(t *testing.T) {
+	const id = "220d0914b22b086b507d000083ecc375"
+	a := store.Account{Layout: store.SDBox, Tree: true, Mailboxes: []store.Mailbox{{Name: id, Storage: id, Dir: "mailboxes/" + id}}}
+	all := fstest.MapFS{"mailboxes/" + id + "/dovecot.index.log": file(vector(t, "log", "whole"))}
+	if f := pick(accountFindings(t, all, a), "list-missing"); f == nil || f.Severity != Broken || f.Cure != CureNone {
+		t.Errorf("gone: %+v", f)
+	}
+	all["dovecot.list.index.log"] = file(nil)
+	if f := pick(accountFindings(t, all, a), "list-missing"); f != nil {
+		t.Errorf("there: %+v", f)
 	}
 }

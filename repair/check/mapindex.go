@@ -27,6 +27,11 @@ func (x *accountExaminer) mapIndex() {
 	if !t.Found {
 		if len(t.Stored) > 0 && len(t.Unread) == 0 {
 			f.Rule, f.Text = "map-missing", "the map index, which tells where in storage/ each message is, is gone"
+			if x.acct.Unindexed {
+				f.Severity, f.Cure = Suspect, CureNone
+				f.Text = "the map index, which tells where in storage/ each message is, is not here, nor is any index file of the account: they are gone, or kept elsewhere"
+				f.Effect, f.Advice = "none if they are kept elsewhere; if they are gone, "+rescans, "what to do is said with the mailboxes"
+			}
 			x.find(f)
 		}
 		return
@@ -98,18 +103,18 @@ func (x *accountExaminer) refsLow() {
 
 // inUse reports whether index files were changed after the copying began, as far as the copy tells when that was.
 func (x *accountExaminer) inUse(prefix string) bool {
-	for _, end := range []string{"", ".log"} {
-		info, err := fs.Lstat(x.fsys, prefix+end)
-		if err != nil {
-			continue
-		}
-		c, ok := info.Sys().(interface{ Begun() time.Time })
-		const slack = 2 * time.Second // times may come in whole seconds, and clocks differ
-		if ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun().Add(-slack)) {
-			return true
-		}
+	return changedMeanwhile(x.fsys, prefix) || changedMeanwhile(x.fsys, prefix+".log")
+}
+
+// changedMeanwhile reports whether a file or folder was changed after the copying began.
+func changedMeanwhile(fsys fs.FS, name string) bool {
+	info, err := fs.Lstat(fsys, name)
+	if err != nil {
+		return false
 	}
-	return false
+	c, ok := info.Sys().(interface{ Begun() time.Time })
+	const slack = 2 * time.Second // times may come in whole seconds, and clocks differ
+	return ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun().Add(-slack))
 }
 
 func mapName(which string) store.RelPath {
