@@ -136,19 +136,31 @@ func (x *accountExaminer) orphans() {
 	for _, k := range []struct {
 		fate   reconstruct.Fate
 		sev    Severity
-		text   string
+		one    string
+		many   string
 		effect string
 	}{
-		{reconstruct.Expunged, Note, "%s that were deleted are still stored, until the host purges them", "none"},
-		{reconstruct.Uncommitted, Note, "%s are stored whose saving was never finished", "they do not show; the sender's server has most likely sent them again"},
-		{reconstruct.SetAside, Suspect, "%s stand in files that Dovecot found damaged, and keeps aside", "those messages may be missing from their mailboxes, or lack a part"},
-		{reconstruct.Unplaced, Suspect, "%s are stored that some mailbox should hold, and no mailbox does", "they do not show"},
+		{reconstruct.Expunged, Note, "1 message that was deleted is still stored, until the host purges it", "%d messages that were deleted are still stored, until the host purges them", "none"},
+		{reconstruct.Uncommitted, Note, "1 message is stored whose saving was never finished", "%d messages are stored whose saving was never finished",
+			"what was not finished does not show; the sender's server has most likely sent it again"},
+		{reconstruct.SetAside, Suspect, "1 message stands in a file that Dovecot found damaged, and keeps aside", "%d messages stand in files that Dovecot found damaged, and keeps aside",
+			"such a message may be missing from its mailbox, or lack a part"},
+		{reconstruct.Unplaced, Suspect, "1 message is stored that some mailbox should hold, and no mailbox does", "%d messages are stored that some mailbox should hold, and no mailbox does",
+			"what no mailbox holds does not show"},
 	} {
 		if c := n[k.fate]; c > 0 {
 			x.find(Finding{Severity: k.sev, Rule: "orphans-" + strings.ReplaceAll(string(k.fate), " ", "-"), File: first[k.fate], Offset: -1,
-				Text: fmt.Sprintf(k.text, plural(c, "message", "messages")), Effect: k.effect, Advice: read})
+				Text: sentence(c, k.one, k.many), Effect: k.effect, Advice: read})
 		}
 	}
+}
+
+// sentence is the one that fits a number: many has it in it.
+func sentence(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 // storage tells of what is wrong in mdbox's storage with mail that no mailbox refers to, and of storage that is elsewhere.
@@ -210,19 +222,27 @@ func (x *accountExaminer) empty() {
 			}
 		}
 	}
-	for _, s := range x.acct.Boxes {
-		for _, name := range []string{"dovecot.index", "dovecot.index.log", "dovecot.index.cache", "dovecot-uidlist"} {
-			look(store.RelPath(path.Join(string(s.Mailbox.Dir), name)))
+	index := func(prefix string) {
+		for _, end := range []string{"", ".log", ".log.2", ".backup", ".cache"} {
+			look(store.RelPath(prefix + end))
 		}
+	}
+	// dovecot-uidvalidity.<hex> and maildirfolder are empty by nature, and subscriptions is where nobody has subscribed to anything any more.
+	for _, s := range x.acct.Boxes {
+		dir := string(s.Mailbox.Dir)
+		index(path.Join(dir, "dovecot.index"))
+		look(store.RelPath(path.Join(dir, "dovecot-uidlist")))
+		look(store.RelPath(path.Join(dir, "dovecot-keywords")))
 		for i := range s.Messages {
 			if m := &s.Messages[i]; m.Size == 0 && m.File != "" {
 				look(m.File)
 			}
 		}
 	}
+	index(string(reconstruct.ListFile))
+	look("dovecot-uidvalidity")
 	if t := x.acct.Storage; t != nil {
-		look(reconstruct.MapFile)
-		look(reconstruct.MapFile + ".log")
+		index(string(reconstruct.MapFile))
 		for _, f := range t.Files {
 			if f.Size == 0 {
 				look(f.Name)

@@ -125,3 +125,26 @@ func TestLostListOfMailboxesWhoseFoldersAreNumbersIsAFinding(t *testing.T) {
 		t.Errorf("there: %+v", f)
 	}
 }
+
+func TestFilesWithoutAByteAreTracesOfAFullDiskWhereFilesHaveBytes(t *testing.T) {
+	for name, want := range map[string]bool{"dovecot-keywords": true, "dovecot.index.log.2": true, "dovecot.list.index": true, "dovecot.list.index.log": true, "dovecot-uidvalidity": true,
+		"dovecot-uidvalidity.6b08267b": false, "maildirfolder": false, "subscriptions": false} {
+		a := store.Account{Layout: store.Maildir, Mailboxes: []store.Mailbox{{Name: "INBOX", Storage: "INBOX", Dir: "."}}}
+		all := fstest.MapFS{"cur/1.a:2,": file([]byte("A: b\n")), "dovecot-uidlist": file([]byte("3 V7 N5 G61180f2d888e046bb468000083ecc375\n1 :1.a\n")), name: file(nil)}
+		if f := pick(accountFindings(t, all, a), "disk-full-traces"); (f != nil) != want {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+func TestSentencesFitTheirNumber(t *testing.T) {
+	for n, want := range map[int]string{1: "1 message is", 2: "2 messages are"} {
+		a := &reconstruct.Account{Orphans: make([]reconstruct.Orphan, n)}
+		for i := range a.Orphans {
+			a.Orphans[i] = reconstruct.Orphan{Message: reconstruct.Message{File: "storage/m.1"}, Fate: reconstruct.Unplaced}
+		}
+		if f := pick(Account(fstest.MapFS{}, a), "orphans-unplaced"); f == nil || !strings.HasPrefix(f.Text, want) {
+			t.Errorf("%d: %+v", n, f)
+		}
+	}
+}
