@@ -20,6 +20,7 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.orphans()
 	x.storage()
 	x.others()
+	x.access()
 	x.empty()
 	return x.found
 }

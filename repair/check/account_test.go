@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -146,5 +147,88 @@ func TestSentencesFitTheirNumber(t *testing.T) {
 		if f := pick(Account(fstest.MapFS{}, a), "orphans-unplaced"); f == nil || !strings.HasPrefix(f.Text, want) {
 			t.Errorf("%d: %+v", n, f)
 		}
+	}
+}
+
+// ownedFS tells owners and modes, as a snapshot does.
+type ownedFS struct {
+	fstest.MapFS
+	uids map[string]int // 1000 for what is not in it
+}
+
+type ownedInfo struct {
+	fs.FileInfo
+	uid int
+}
+
+func (i ownedInfo) Sys() any                      { return i }
+func (i ownedInfo) Owned() (uid, gid int)         { return i.uid, i.uid }
+func (f ownedFS) ReadLink(string) (string, error) { return "", fs.ErrInvalid }
+func (f ownedFS) Lstat(name string) (fs.FileInfo, error) {
+	info, err := f.MapFS.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if uid, ok := f.uids[name]; ok {
+		return ownedInfo{info, uid}, nil
+	}
+	return ownedInfo{info, 1000}, nil
+}
+
+func TestWhatDovecotMayNotUseIsToldOnceForEachKind(t *testing.T) {
+	dir := func(mode fs.FileMode) *fstest.MapFile { return &fstest.MapFile{Mode: fs.ModeDir | mode} }
+	with := func(mode fs.FileMode) *fstest.MapFile { return &fstest.MapFile{Mode: mode, Data: []byte("A: b\n")} }
+	box := store.Mailbox{Name: "A/B", Storage: "A/B", Dir: "mailboxes/A/B/dbox-Mails"}
+	sound := func() fstest.MapFS {
+		return fstest.MapFS{".": dir(0o700), "mailboxes": dir(0o750), "mailboxes/A": dir(0o700), "mailboxes/A/B": dir(0o700), string(box.Dir): dir(0o700), "storage": dir(0o700),
+			"storage/m.1": with(0o600), "storage/m.2": with(0o660), "storage/dovecot.map.index": with(0o600), "subscriptions": with(0o644), "dovecot-uidvalidity.6b08267b": with(0o444),
+			string(box.Dir) + "/dovecot.index.log": with(0o640), string(box.Dir) + "/dovecot.index": with(0o600)}
+	}
+	for _, c := range []struct {
+		name string
+		mode fs.FileMode
+		uid  int
+		rule string
+	}{
+		{"subscriptions", 0o644, 1000, ""},
+		{"mailboxes/A", fs.ModeDir | 0o500, 1000, "folder-mode"},
+		{"mailboxes", fs.ModeDir | 0o700, 0, "folder-owner"},
+		{"mailboxes", fs.ModeDir | 0o777, 0, ""},
+		{"storage", fs.ModeDir | 0o600, 1000, "folder-mode"},
+		{"storage/m.2", 0o400, 1000, "file-mode"},
+		{"storage/m.2", 0o600, 0, "file-owner"},
+		{"storage/m.2", 0o666, 0, ""},
+		{"subscriptions", 0o200, 1000, "file-mode"},
+		{string(box.Dir) + "/dovecot.index.log", 0o440, 1000, "file-mode"},
+		{string(box.Dir), fs.ModeDir | 0o300, 1000, "folder-mode"},
+	} {
+		all := ownedFS{sound(), map[string]int{c.name: c.uid}}
+		all.MapFS[c.name] = &fstest.MapFile{Mode: c.mode, Data: all.MapFS[c.name].Data}
+		a := store.Account{Layout: store.MDBox, Tree: true, Mailboxes: []store.Mailbox{box}, Files: []store.RelPath{"subscriptions", "dovecot-uidvalidity.6b08267b"}}
+		acct, err := reconstruct.Read(t.Context(), all, a, a.Mailboxes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Examine(t.Context(), all, acct, acct.Boxes[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rules []string
+		for _, f := range append(Account(all, acct), r.Findings...) {
+			if strings.HasPrefix(f.Rule, "file-") || strings.HasPrefix(f.Rule, "folder-") {
+				rules = append(rules, f.Rule+" "+string(f.File))
+			}
+		}
+		if want := c.rule + " " + c.name; c.rule == "" && len(rules) > 0 || c.rule != "" && (len(rules) != 1 || rules[0] != want) {
+			t.Errorf("%s %v of %d: %q", c.name, c.mode, c.uid, rules)
+		}
+	}
+	many := ownedFS{fstest.MapFS{".": dir(0o700), "cur": dir(0o700)}, nil}
+	for i := range 30 {
+		many.MapFS[fmt.Sprintf("cur/%d.x:2,", i)] = with(0o200)
+	}
+	r := examineMaildir(t, many)
+	if f := find(r, "file-mode"); f == nil || !strings.Contains(f.Text, "29 more files") {
+		t.Errorf("messages: %+v", r.Findings)
 	}
 }
