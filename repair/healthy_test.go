@@ -61,6 +61,21 @@ func TestHealthyMailboxesHaveNoFindings(t *testing.T) {
 			}
 			h.Doveadm(t, "mailbox", "create", "-u", h.Account(), "New")
 			h.wantHealthy(t, "with a mailbox that nobody has opened")
+			sep := "/"
+			if l.name == "maildir" {
+				sep = "."
+			}
+			h.Doveadm(t, "mailbox", "create", "-u", h.Account(), "Tree", "Tree"+sep+"Leaf", "Tree"+sep+"Other", "Only"+sep+"Child")
+			h.wantHealthy(t, "with mailboxes in mailboxes")
+			h.Doveadm(t, "mailbox", "delete", "-u", h.Account(), "Tree")
+			h.wantHealthy(t, "after a mailbox above others was deleted")
+			h.Doveadm(t, "mailbox", "list", "-u", h.Account())
+			h.wantHealthy(t, "after its list was asked for")
+			h.Doveadm(t, "mailbox", "rename", "-u", h.Account(), "Tree"+sep+"Leaf", "Renamed")
+			h.Doveadm(t, "mailbox", "delete", "-u", h.Account(), "Tree"+sep+"Other")
+			h.wantHealthy(t, "after a mailbox was renamed, and another one deleted")
+			h.Doveadm(t, "mailbox", "status", "-u", h.Account(), "all", "*")
+			h.wantHealthy(t, "after all were asked for")
 			h.Doveadm(t, "expunge", "-u", h.Account(), "mailbox", "INBOX", "all")
 			h.wantHealthy(t, "after the mailbox was emptied")
 		})
@@ -79,6 +94,11 @@ func (h *forecastHost) wantHealthy(t *testing.T, when string) {
 		}
 		if report.AsIs.Loses() {
 			t.Errorf("%s: %s: Dovecot is foretold to lose something: %+v", when, report.State.Mailbox.Name, report.AsIs)
+		}
+	}
+	for _, f := range r.shared {
+		if f.Severity != check.Note {
+			t.Errorf("%s: the account: %+v", when, f)
 		}
 	}
 	offers, err := r.Offers(t.Context())

@@ -180,7 +180,7 @@ func (l *Local) openSnapshot(ctx context.Context, root *os.Root) error {
 	}
 	l.Snapshot = s
 	l.take(fsys, a)
-	l.Account.Address = m.Address
+	l.Account.Address, l.Account.Partial = m.Address, !m.Covers(nil)
 	if m.Layout != "" {
 		l.Account.Layout = m.Layout // a copy of some mailboxes may no longer tell it
 	}

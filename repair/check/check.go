@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,12 +74,21 @@ func Examine(ctx context.Context, fsys fs.FS, acct *reconstruct.Account, s *reco
 	x.unread()
 	x.access()
 	x.index()
-	x.membership()
+	if !x.dbox() || !acct.Unindexed {
+		x.membership()
+	}
 	if err := x.cache(); err != nil {
 		return nil, fmt.Errorf("examine %s: %w", s.Mailbox.Dir, err)
 	}
 	x.leftovers()
 	x.Findings = append(x.Findings, messages...)
+	if x.dbox() && acct.Unindexed && slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Rule == "index-elsewhere" }) { // a rebuild would not see what the index files tell
+		for i := range x.Findings {
+			if f := &x.Findings[i]; f.Cure == CureRebuild {
+				f.Cure, f.Advice = CureNone, elsewhere
+			}
+		}
+	}
 	return x.Report, ctx.Err()
 }
 

@@ -288,8 +288,18 @@ func TestDirectoryInPlaceOfAnIndexIsAFinding(t *testing.T) {
 }
 
 func TestStrayMessagesTellALostListFromANewMailbox(t *testing.T) {
-	if f := find(examineDbox(t, store.SDBox, fstest.MapFS{dboxDir + "/u.4": file(vector(t, "dbox", "whole"))}), "index-files-missing"); f == nil || f.Severity != Broken {
+	lost := fstest.MapFS{dboxDir + "/u.4": file(vector(t, "dbox", "whole")), "dovecot.list.index.log": file(nil)}
+	if f := find(examineDbox(t, store.SDBox, lost), "index-files-missing"); f == nil || f.Severity != Broken {
 		t.Errorf("lost: %+v", f)
+	}
+	delete(lost, "dovecot.list.index.log")
+	r := examineDbox(t, store.SDBox, lost)
+	if f := find(r, "index-elsewhere"); f == nil || f.Severity != Suspect || r.Needs(CureRebuild) {
+		t.Errorf("lost, or kept elsewhere: %+v", r.Findings)
+	}
+	emptied := fstest.MapFS{dboxDir: &fstest.MapFile{Mode: fs.ModeDir | 0o700}, "dovecot.list.index.log": file(nil)}
+	if f := find(examineDbox(t, store.SDBox, emptied), "folder-emptied"); f == nil || f.Severity != Suspect {
+		t.Errorf("emptied: %+v", f)
 	}
 	if f := find(examineDbox(t, store.SDBox, fstest.MapFS{dboxDir: &fstest.MapFile{Mode: fs.ModeDir | 0o700}}), "index-files-missing"); f == nil || f.Severity != Note {
 		t.Errorf("new: %+v", f)

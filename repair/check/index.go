@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -229,8 +230,16 @@ func (x *examiner) allMissing(leftovers bool) {
 		x.find(Finding{Severity: Broken, Rule: "folder-emptied", File: x.box.Dir, Offset: -1,
 			Text:   fmt.Sprintf("the account's list of mailboxes counts %s in this mailbox, and its folder holds none: somebody or something emptied it", plural(int(listed.Messages), "message", "messages")),
 			Effect: "Dovecot shows the mailbox empty, and says no error",
-			Advice: "no remedy can make up what is not there: bring the folder back from a backup of the host's, or an earlier copy (dovemend runs). " +
-				"A mail program that still has the messages should be taken off the network before it sees the mailbox empty and removes them too"})
+			Advice: brought})
+		return
+	}
+	if x.dbox() && x.acct.Unindexed {
+		if stray > 0 || x.State.Regained > 0 || x.State.Storage != nil && len(x.State.Storage.Stored) > 0 {
+			f.Severity, f.Rule, f.Advice = Suspect, "index-elsewhere", elsewhere
+			f.Text = "mail is here, and no mailbox of the account has any index file: they are all gone, or kept in another folder (INDEX= in Dovecot's mail_location)"
+			f.Effect = "none if they are kept elsewhere; if they are gone, Dovecot shows the mailbox empty, and says no error"
+		}
+		x.find(f)
 		return
 	}
 	if x.dbox() && (leftovers || stray > 0 || kept > 0 || x.State.Regained > 0) {
@@ -245,8 +254,28 @@ func (x *examiner) allMissing(leftovers bool) {
 		default:
 			f.Cure, f.Advice = CureNone, "remove nothing more; the mail that is stored belongs to other mailboxes, by all that can be told"
 		}
+	} else if x.dbox() && !(listed.HasCounts && listed.NextUID != 0 && listed.Messages == 0) && x.isDir() && !changedMeanwhile(x.fsys, string(x.box.Dir)) {
+		// Dovecot writes a log when it makes a mailbox, and keeps it for as long as there is one. The list index may have no counts of
+		// INBOX: then all of them are 0, the next UID too.
+		f.Severity, f.Rule, f.File = Suspect, "folder-emptied", x.box.Dir
+		f.Text = "this mailbox's folder is there, and all of Dovecot's files in it are gone, which every mailbox has, one without mail too: somebody or something emptied it"
+		f.Effect = "Dovecot shows the mailbox empty, and says no error; mail that was in it is gone"
+		f.Advice = brought
 	}
 	x.find(f)
+}
+
+// elsewhere is what to do where the index files may be kept in another folder.
+const elsewhere = "if the mailboxes show their mail in a mail program, all is well: the files lie elsewhere (your hosting company knows where; look for dovecot.index.log beside this folder), " +
+	"and have to be looked at there. If the mailboxes show empty, --remedy rebuild, which has to be asked for by name here, writes new ones"
+
+// brought is what to do where mail is gone.
+const brought = "no remedy can make up what is not there: bring the folder back from a backup of the host's, or an earlier copy (dovemend runs). " +
+	"A mail program that still has the messages should be taken off the network before it sees the mailbox empty and removes them too"
+
+func (x *examiner) isDir() bool {
+	info, err := fs.Stat(x.fsys, string(x.box.Dir))
+	return err == nil && info.IsDir()
 }
 
 // worst is the highest severity among the findings from one on.

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"io/fs"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
@@ -95,6 +96,9 @@ func (x *examiner) keywords() {
 	}
 	f := Finding{Severity: Suspect, Rule: "keywords-missing", File: x.file("dovecot-keywords"), Offset: -1,
 		Text: "dovecot-keywords, which holds the names of labels, is gone, and messages have labels"}
+	if _, err := fs.Lstat(x.fsys, string(f.File)); err == nil {
+		f.Text = "dovecot-keywords, which holds the names of labels, tells no name any more, and messages have labels"
+	}
 	x.find(x.told(f))
 }
 

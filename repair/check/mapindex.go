@@ -2,6 +2,11 @@ package check
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"time"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
@@ -22,6 +27,11 @@ func (x *accountExaminer) mapIndex() {
 	if !t.Found {
 		if len(t.Stored) > 0 && len(t.Unread) == 0 {
 			f.Rule, f.Text = "map-missing", "the map index, which tells where in storage/ each message is, is gone"
+			if x.acct.Unindexed {
+				f.Severity, f.Cure = Suspect, CureNone
+				f.Text = "the map index, which tells where in storage/ each message is, is not here, nor is any index file of the account: they are gone, or kept elsewhere"
+				f.Effect, f.Advice = "none if they are kept elsewhere; if they are gone, "+rescans, "what to do is said with the mailboxes"
+			}
 			x.find(f)
 		}
 		return
@@ -46,6 +56,7 @@ func (x *accountExaminer) mapIndex() {
 		}
 		x.find(f)
 	}
+	x.refsLow()
 	unmapped := 0
 	for _, s := range x.acct.Others { // of the mailboxes that are looked at it is told with them
 		for i := range s.Messages {
@@ -58,6 +69,52 @@ func (x *accountExaminer) mapIndex() {
 		f.Rule, f.Text = "map-lost", fmt.Sprintf("the map index, which tells where in storage/ each message is, does not know %s of other mailboxes", plural(unmapped, "message", "messages"))
 		x.find(f)
 	}
+}
+
+// refsLow tells of messages that mailboxes show and the map index counts too low: a purge takes what it counts as zero for mail that was deleted.
+func (x *accountExaminer) refsLow() {
+	list := x.acct.Undercounted()
+	if len(list) == 0 {
+		return
+	}
+	gone := 0 // of those, what the next purge takes
+	dirs := map[store.RelPath]bool{}
+	for _, u := range list {
+		if u.Refs == 0 {
+			gone++
+		}
+		for _, s := range u.Boxes {
+			dirs[s.Mailbox.Dir] = true
+		}
+	}
+	f := Finding{Severity: Broken, Rule: "map-refs-low", File: reconstruct.MapFile, Offset: -1, Cure: CureRebuild, Advice: mapAnew,
+		Text:   fmt.Sprintf("the map index counts too few mailboxes for %s that mailboxes still show", plural(len(list), "message", "messages")),
+		Effect: "nothing yet; once one of the mailboxes no longer has such a message, the next purge (doveadm purge, which hosts run at night) removes its text from the others too"}
+	if gone > 0 {
+		f.Effect = fmt.Sprintf("nothing yet; the next purge (doveadm purge, which hosts run at night) removes the text of %s that mailboxes still show", plural(gone, "message", "messages"))
+	}
+	// A mailbox and the map index are copied one after the other. What comes or goes meanwhile is in one of them alone.
+	if x.inUse(string(reconstruct.MapFile)) || slices.ContainsFunc(slices.Collect(maps.Keys(dirs)), func(d store.RelPath) bool { return x.inUse(path.Join(string(d), "dovecot.index")) }) {
+		f.Severity, f.Cure, f.Effect = Note, CureNone, "most likely none: the account was in use while it was copied"
+		f.Advice = "look again (dovemend check) at a time when no mail program is connected"
+	}
+	x.find(f)
+}
+
+// inUse reports whether index files were changed after the copying began, as far as the copy tells when that was.
+func (x *accountExaminer) inUse(prefix string) bool {
+	return changedMeanwhile(x.fsys, prefix) || changedMeanwhile(x.fsys, prefix+".log")
+}
+
+// changedMeanwhile reports whether a file or folder was changed after the copying began.
+func changedMeanwhile(fsys fs.FS, name string) bool {
+	info, err := fs.Lstat(fsys, name)
+	if err != nil {
+		return false
+	}
+	c, ok := info.Sys().(interface{ Begun() time.Time })
+	const slack = 2 * time.Second // times may come in whole seconds, and clocks differ
+	return ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun().Add(-slack))
 }
 
 func mapName(which string) store.RelPath {

@@ -6,6 +6,7 @@ import "bytes"
 // is the only place where mailbox names are.
 type List struct {
 	Nodes []ListNode
+	Stale bool // Dovecot has noted that it must be compared with the mailboxes, some of which came, left or were renamed
 	byUID map[UID]int
 }
 
@@ -35,7 +36,7 @@ func (s *State) List() (l *List, list []Fault, ok bool) {
 	}
 	fs := &faults{}
 	names := listNames(e.Header, fs)
-	l = &List{byUID: map[UID]int{}}
+	l = &List{byUID: map[UID]int{}, Stale: len(e.Header) > 0 && e.Header[0] != 0}
 	for i := range s.Records {
 		r := &s.Records[i]
 		v := s.Value(r, e)

@@ -21,9 +21,11 @@ type Account struct {
 	List    *dovecot.List
 	// ListFaults are what is wrong with the list index. With LAYOUT=index it is the only place of the mailboxes' names.
 	ListFaults []FileFault
-	nodes      map[string]int // where in List a mailbox is
-	earlier    Earlier
-	healer     *healer
+	// Unindexed: there is no index file of any mailbox, and no map or list index either. Dovecot may have been told to keep them elsewhere.
+	Unindexed bool
+	nodes     map[string]int // where in List a mailbox is
+	earlier   Earlier
+	healer    *healer
 }
 
 // Fate says what became of a message that is in no mailbox.
@@ -74,7 +76,21 @@ func readAccount(ctx context.Context, fsys fs.FS, a store.Account, boxes []store
 			s.Kept = s.kept(earlier)
 		}
 	}
+	acct.Unindexed = !acct.indexed(fsys)
 	return acct, nil
+}
+
+// indexed reports whether the copy has any index file.
+func (acct *Account) indexed(fsys fs.FS) bool {
+	any := func(prefix string) bool {
+		return slices.ContainsFunc([]string{".log", "", ".log.2", ".backup"}, func(end string) bool {
+			_, err := fs.Lstat(fsys, prefix+end)
+			return err == nil
+		})
+	}
+	return any(string(ListFile)) || any(string(MapFile)) ||
+		slices.ContainsFunc(acct.Account.Mailboxes, func(m store.Mailbox) bool { return any(join(m, "dovecot.index")) }) ||
+		slices.ContainsFunc(acct.Boxes, func(s *State) bool { return any(join(s.Mailbox, "dovecot.index")) })
 }
 
 func (acct *Account) read(ctx context.Context, fsys fs.FS, boxes []store.Mailbox) error {

@@ -22,7 +22,7 @@ type maildirReader struct {
 	*State
 	fsys      fs.FS
 	names     *dovecot.MaildirKeywords
-	noNames   bool                                  // there is no dovecot-keywords
+	noNames   bool                                  // there is no dovecot-keywords, or no name in it can be read
 	cutLetter int                                   // whose name in dovecot-keywords is cut off, or -1
 	uids      map[string]listed                     // by base name
 	pending   map[dovecot.UID]bool                  // whose flags in the index are ahead of the file name
@@ -50,6 +50,7 @@ func (s *State) readMaildir(ctx context.Context, fsys fs.FS, acct *Account) erro
 	if b != nil {
 		var faults []dovecot.Fault
 		r.names, faults = dovecot.ParseMaildirKeywords(b)
+		r.noNames = *r.names == dovecot.MaildirKeywords{} // an empty file tells no more than none
 		r.cutLetter = cutLetter(b, r.names)
 		s.blame(join(m, "dovecot-keywords"), faults)
 	}

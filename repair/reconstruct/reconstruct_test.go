@@ -225,6 +225,12 @@ func TestLabelsWithoutTheirNamesAreNoted(t *testing.T) {
 		if s := read(t, store.Maildir, fstest.MapFS{names: file([]byte("A: b\n"))}); s.Nameless != want {
 			t.Errorf("%s: %v", names, s.Nameless)
 		}
+		if s := read(t, store.Maildir, fstest.MapFS{names: file([]byte("A: b\n")), "dovecot-keywords": file(nil)}); s.Nameless != want {
+			t.Errorf("%s, with an empty dovecot-keywords: %v", names, s.Nameless)
+		}
+		if s := read(t, store.Maildir, fstest.MapFS{names: file([]byte("A: b\n")), "dovecot-keywords": file([]byte("0 Work\n"))}); s.Nameless {
+			t.Errorf("%s, with dovecot-keywords", names)
+		}
 	}
 }
 

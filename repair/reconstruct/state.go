@@ -35,7 +35,7 @@ type State struct {
 	ListOther      []string                // Maildir: further fields of the head of dovecot-uidlist
 	KeywordNames   dovecot.MaildirKeywords // Maildir: what the letters stand for, as far as anything tells
 	Renamed        bool                    // Maildir: some of them only the index tells
-	Nameless       bool                    // Maildir: file names have keyword letters, and there is no dovecot-keywords
+	Nameless       bool                    // Maildir: file names have keyword letters, and dovecot-keywords is gone or names none
 	Twins          []store.RelPath         // Maildir: files with the name and the bytes of a message that is told of already
 	NoFolder       []store.RelPath         // Maildir: cur or new, where it does not exist
 

@@ -125,7 +125,7 @@ func (t *tree) Lstat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return info{e, path.Base(name)}, nil
+	return t.info(e, path.Base(name)), nil
 }
 
 func (t *tree) Stat(name string) (fs.FileInfo, error) {
@@ -133,7 +133,7 @@ func (t *tree) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return info{e, path.Base(name)}, nil
+	return t.info(e, path.Base(name)), nil
 }
 
 func (t *tree) ReadLink(name string) (string, error) {
@@ -159,7 +159,7 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	list := make([]fs.DirEntry, 0, len(names))
 	for _, n := range names {
 		if child, ok := t.lookup(store.RelPath(path.Join(string(e.Path), n))); ok {
-			list = append(list, fs.FileInfoToDirEntry(info{child, n}))
+			list = append(list, fs.FileInfoToDirEntry(t.info(child, n)))
 		}
 	}
 	return list, nil
@@ -170,7 +170,7 @@ func (t *tree) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := info{e, path.Base(name)}
+	i := t.info(e, path.Base(name))
 	switch {
 	case e.Type == fs.ModeDir:
 		list, err := t.ReadDir(name)
@@ -209,27 +209,35 @@ func notCopied(e Entry) error {
 }
 
 // Owner is who owned a file on the host, as its [fs.FileInfo] tells by Sys; -1 where the host did not say.
-type Owner struct{ UID, GID int }
+type Owner struct {
+	UID, GID int
+	taken    time.Time
+}
+
+// Begun is when the copying began, by the local clock: what was changed later may not fit the rest.
+func (o Owner) Begun() time.Time { return o.taken }
 
 // Owned gives user and group.
 func (o Owner) Owned() (uid, gid int) { return o.UID, o.GID }
 
 // info shows an entry as the host had it.
 type info struct {
-	e    Entry
-	name string
+	e     Entry
+	name  string
+	taken time.Time
 }
+
+func (t *tree) info(e Entry, name string) info { return info{e, name, t.s.m.Taken} }
 
 func (i info) Name() string       { return i.name }
 func (i info) Size() int64        { return i.e.Size }
 func (i info) Mode() fs.FileMode  { return i.e.Type | i.e.Mode }
 func (i info) ModTime() time.Time { return i.e.MTime }
 func (i info) IsDir() bool        { return i.e.Type == fs.ModeDir }
+func (i info) Sys() any           { return Owner{i.e.UID, i.e.GID, i.taken} }
 
 // SHA256 is the file's sum in hex when it was copied.
 func (i info) SHA256() string { return i.e.SHA256 }
-
-func (i info) Sys() any { return Owner{i.e.UID, i.e.GID} }
 
 type openFile struct {
 	*os.File

@@ -36,6 +36,7 @@ type Account struct {
 
 	Files      []RelPath // account-wide files found directly in the mail root: subscriptions, list index, …
 	Unreadable []RelPath // folders that could not be read, so that mailboxes beneath them may be missing here
+	Partial    bool      `json:",omitempty"` // a copy of some mailboxes only: others may exist
 }
 
 // Mailbox is one mailbox of an account.
