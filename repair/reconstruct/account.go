@@ -76,7 +76,7 @@ func readAccount(ctx context.Context, fsys fs.FS, a store.Account, boxes []store
 			s.Kept = s.kept(earlier)
 		}
 	}
-	acct.Unindexed = !acct.indexed(fsys)
+	acct.Unindexed = !acct.indexed(fsys) && !slices.ContainsFunc(acct.Boxes, func(s *State) bool { return s.Recalled != nil })
 	return acct, nil
 }
 
