@@ -93,6 +93,12 @@ func (s *State) Knew(uid UID) bool {
 	return uid < s.known && !s.unknown(uid)
 }
 
+// KnewAll reports whether [State.Knew] is true of all UIDs from one to another.
+func (s *State) KnewAll(first, last UID) bool {
+	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= first })
+	return s.Knew(first) && s.Knew(last) && (s.Exact || i == len(s.Gaps) || s.Gaps[i].First > last)
+}
+
 // unknown reports whether a message of this UID may have existed without this state telling of it.
 func (s *State) unknown(uid UID) bool {
 	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= uid })
