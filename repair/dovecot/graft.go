@@ -1,6 +1,7 @@
 package dovecot
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"sort"
@@ -19,14 +20,22 @@ func (s *State) graft(o *State, score int) {
 	s.Header.NextUID = s.NextUID
 	s.ModSeq = max(s.ModSeq, o.ModSeq)
 	g := &grafter{s: s, o: o}
-	for i := range s.Records {
-		r := &s.Records[i]
-		if !r.Phantom && (!r.Suspect || score < soundChain) {
-			continue
+	kept := s.Records[:0]
+	for _, r := range s.Records {
+		have := o.Find(r.UID)
+		switch known := have != nil && !have.Suspect && !have.Phantom; {
+		case !r.Phantom && !r.Suspect:
+		case known && (r.Phantom || score >= soundChain || o.sound && g.damaged(&r, have)):
+			r = g.moved(have)
+		case r.Suspect && o.sound && have == nil && (r.UID < o.known && !o.unknown(r.UID) || g.elsewhere(&r)):
+			continue // no message had that UID, or this one has another
 		}
-		if have := o.Find(r.UID); have != nil && !have.Suspect && !have.Phantom {
-			*r = g.moved(have)
-		}
+		kept = append(kept, r)
+	}
+	if len(kept) < len(s.Records) {
+		clear(s.Records[len(kept):])
+		s.Records = kept
+		s.count()
 	}
 	var taken []Record
 	for i := range o.Records {
@@ -84,6 +93,12 @@ func (s *State) Knew(uid UID) bool {
 	return uid < s.known && !s.unknown(uid)
 }
 
+// KnewAll reports whether [State.Knew] is true of all UIDs from one to another.
+func (s *State) KnewAll(first, last UID) bool {
+	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= first })
+	return s.Knew(first) && s.Knew(last) && (s.Exact || i == len(s.Gaps) || s.Gaps[i].First > last)
+}
+
 // unknown reports whether a message of this UID may have existed without this state telling of it.
 func (s *State) unknown(uid UID) bool {
 	i := sort.Search(len(s.Gaps), func(i int) bool { return s.Gaps[i].Last >= uid })
@@ -109,7 +124,54 @@ type grafter struct {
 	s, o *State
 	exts map[int]int
 	kw   map[int]int
+	ids  map[GUID]bool // the messages of the other one
 }
+
+// damaged reports whether a suspect record is not what the other state tells of the same UID. Damage goes on to the record's end,
+// so that the last value which both tell decides. Those that change with every flag do not count.
+func (g *grafter) damaged(r, have *Record) bool {
+	end, differs := uint16(0), false
+	for i := range g.s.Exts {
+		e := &g.s.Exts[i]
+		o := g.o.Ext(e.Name)
+		if e.Name == "keywords" || e.Name == "modseq" || o == nil || o.ResetID != e.ResetID || e.baseOffset < end || e.baseSize == 0 {
+			continue
+		}
+		a, b := g.s.inBase(r, e), g.o.inBase(have, o)
+		if a == nil || b == nil || allZero(a) || allZero(b) { // set since, if it is not damaged
+			continue
+		}
+		end, differs = e.baseOffset, !bytes.Equal(a, b)
+	}
+	return differs
+}
+
+// elsewhere reports whether the other state has a record's message, which then has another UID there.
+func (g *grafter) elsewhere(r *Record) bool {
+	id, ok := g.s.GUID(r)
+	if !ok {
+		return false
+	}
+	if g.ids == nil {
+		g.ids = make(map[GUID]bool, len(g.o.Records))
+		for i := range g.o.Records {
+			if id, ok := g.o.GUID(&g.o.Records[i]); ok {
+				g.ids[id] = true
+			}
+		}
+	}
+	return g.ids[id]
+}
+
+// inBase is a record's value as the base has it, or nil.
+func (s *State) inBase(r *Record, e *Ext) []byte {
+	if from := int(e.baseOffset); e.gen == 0 && e.baseSize > 0 && from+int(e.baseSize) <= len(r.base) {
+		return r.base[from : from+int(e.baseSize)]
+	}
+	return nil
+}
+
+func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
 func (g *grafter) moved(r *Record) Record {
 	n := Record{UID: r.UID, Flags: r.Flags, Recovered: r.Recovered, Suspect: r.Suspect, Phantom: r.Phantom}

@@ -67,6 +67,7 @@ type IndexRecord struct {
 	Flags   Flags
 	Data    []byte // the whole record: extension data lies at each Ext.RecordOffset
 	Suspect bool   // damage follows, and may begin within this record, behind its UID
+	torn    bool   // it is suspect only for what follows
 }
 
 // Index is a dovecot.index, .backup, map index or list index file.
@@ -85,6 +86,7 @@ type Index struct {
 	counted    int  // how many of the records Dovecot reads: those the header counts
 	guessed    bool // headers and records were found without the base header's help
 	extsBroken bool // an extension header could not be read
+	clashes    []clash
 	badRecords bool // some have no UID or are out of order, which Dovecot does not notice when it opens the file
 	rawHeader  [indexHeaderSize]byte
 }

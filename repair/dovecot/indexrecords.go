@@ -104,48 +104,97 @@ func strayBit(bits []byte, from int) bool {
 	return false
 }
 
-// inOrder keeps the largest set of records whose UIDs ascend and lie below the next UID, and remembers the gaps between them.
+// inOrder keeps the largest set of records whose UIDs ascend and lie below the next UID. Where records do not fit, or another
+// set of the same size lacks them, any of them may be the one whose UID is wrong: such a stretch is remembered, and between the sure
+// records around it all UIDs are a gap that it does not keep.
 func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
-	below := func(limit UID) []bool {
-		uids := make([]UID, len(records))
-		for i, r := range records {
-			if (limit == 0 || r.UID < limit) && r.UID != ^UID(0) { // no UID could follow that one
-				uids[i] = r.UID
-			}
-		}
-		return ascending(uids)
-	}
-	keep := below(x.Header.NextUID)
+	uids := below(records, x.Header.NextUID)
+	keep := ascending(uids)
 	if kept := count(keep); kept < len(records) {
 		// The next UID may be wrong, and not the records: then those above it go on where the others end.
-		if all := below(0); x.guessed || count(all) > kept*2 || count(all) > kept && near(records, keep, all) {
-			keep = all
+		free := below(records, 0)
+		if all := ascending(free); x.guessed || count(all) > kept*2 || count(all) > kept && near(records, keep, all) {
+			uids, keep = free, all
 		}
 	}
+	sure := inEvery(uids)
+	for i := 1; i < len(records); i++ {
+		sure[i] = sure[i] && keep[i-1] // what made the one before it wrong may go on into its UID
+	}
+	makeRoom(records, sure)
 	out := make([]IndexRecord, 0, len(records))
-	open := false // the records before this one are left out
+	open, begun, after := -1, 0, UID(0) // where the stretch began, there and in out, and the last sure UID
 	for i, r := range records {
-		if keep[i] {
-			if open {
-				x.gap(lastUID(out)+1, r.UID)
+		if sure[i] {
+			if open >= 0 {
+				x.clash(records[open:i], out[begun:], after, r.UID)
 			}
-			open = false
+			open, after = -1, r.UID
 			out = append(out, r)
 			continue
 		}
-		if !open && len(out) > 0 {
-			out[len(out)-1].Suspect = true
+		if open < 0 {
+			open, begun = i, len(out)
 		}
-		open = true
+		if keep[i] {
+			r.Suspect = true
+			out = append(out, r)
+			continue
+		}
+		if n := len(out); n > 0 && i > 0 && keep[i-1] && !out[n-1].Suspect {
+			out[n-1].Suspect, out[n-1].torn = true, true
+		}
 		if r.UID != 0 {
 			x.badRecords = true
 			fs.add(int(r.Offset), "index-record-order", "UID %d does not fit between its neighbours below the next UID %d", r.UID, x.Header.NextUID)
 		}
 	}
-	if open {
-		x.gap(lastUID(out)+1, 0)
+	if open >= 0 {
+		x.clash(records[open:], out[begun:], after, 0)
 	}
 	return out
+}
+
+// makeRoom takes their sureness from the neighbours of a stretch that has more records than there are UIDs between them: one of
+// them is wrong as well.
+func makeRoom(records []IndexRecord, sure []bool) {
+	for i := 0; i < len(records); i++ {
+		if sure[i] {
+			continue
+		}
+		from, to := i, i+1
+		for {
+			for to < len(records) && !sure[to] {
+				to++
+			}
+			for from > 0 && !sure[from-1] {
+				from--
+			}
+			after := UID(0)
+			if from > 0 {
+				after = records[from-1].UID
+			}
+			if to == len(records) || int64(records[to].UID)-int64(after)-1 >= int64(to-from) {
+				break
+			}
+			sure[to] = false
+			if from > 0 {
+				sure[from-1] = false
+			}
+		}
+		i = to
+	}
+}
+
+// below are the UIDs of records, 0 for those that are not below a limit (0: no limit).
+func below(records []IndexRecord, limit UID) []UID {
+	uids := make([]UID, len(records))
+	for i, r := range records {
+		if (limit == 0 || r.UID < limit) && r.UID != ^UID(0) { // no UID could follow that one
+			uids[i] = r.UID
+		}
+	}
+	return uids
 }
 
 // near reports whether the records that only one choice keeps go on closely behind those the other one keeps. Noise does not.
@@ -191,34 +240,6 @@ func count(set []bool) int {
 		}
 	}
 	return n
-}
-
-// ascending marks the members of a longest strictly ascending subsequence. Zeros never belong to it.
-func ascending(uids []UID) []bool {
-	var tails []int // tails[k] is the index of the smallest last member of an ascending run of k+1
-	prev := make([]int, len(uids))
-	for i, u := range uids {
-		if u == 0 {
-			continue
-		}
-		k := sort.Search(len(tails), func(k int) bool { return uids[tails[k]] >= u })
-		prev[i] = -1
-		if k > 0 {
-			prev[i] = tails[k-1]
-		}
-		if k == len(tails) {
-			tails = append(tails, i)
-		} else {
-			tails[k] = i
-		}
-	}
-	keep := make([]bool, len(uids))
-	if len(tails) > 0 {
-		for i := tails[len(tails)-1]; i >= 0; i = prev[i] {
-			keep[i] = true
-		}
-	}
-	return keep
 }
 
 // checkHeader makes the checks of mail_index_map_check_header.

@@ -100,11 +100,13 @@ func (r *replayer) fromIndex(x *Index) {
 	r.fromNothing(x.Header.IndexID)
 	r.s.raw = x.rawHeader
 	r.s.NextUID = x.Header.NextUID
-	r.s.Gaps = append([]UIDRange(nil), x.Gaps...)
-	records := x.Records
+	records, gaps := x.Records, x.Gaps
 	if r.strict {
 		records = records[:x.counted]
+	} else {
+		records, gaps = x.untangled(r.p.twin(x))
 	}
+	r.s.Gaps = append([]UIDRange(nil), gaps...)
 	r.s.Exts = append([]Ext(nil), x.Exts...)
 	for i := range r.s.Exts {
 		e := &r.s.Exts[i]

@@ -24,6 +24,7 @@ type reconciler struct {
 	gone   map[*State]dovecot.Expunged
 	purged map[dovecot.GUID]bool // what was expunged from any mailbox; nil: not looked at yet
 	added  map[*State][]*Stored
+	orders map[*State]*order
 	once   *once   // what an earlier copy tells; nil where none is needed
 	bound  []saved // when messages were saved, at the latest
 }
@@ -36,6 +37,7 @@ type held struct {
 
 func (r *reconciler) reconcile() {
 	r.gone, r.added, r.byName = map[*State]dovecot.Expunged{}, map[*State][]*Stored{}, make(map[string]*State, len(r.boxes))
+	r.orders = map[*State]*order{}
 	for _, s := range r.boxes {
 		if r.byName[s.Mailbox.Storage] == nil {
 			r.byName[s.Mailbox.Storage] = s
@@ -288,7 +290,7 @@ func (r *reconciler) place(st *Stored) {
 	case st.Claims > 0 || r.claimedElsewhere(st):
 	case r.once.dead(r.t, st):
 		r.orphan(st, Expunged)
-	case home == nil && st.Mailbox != "", home != nil && home.Sound && !home.Anew, r.anyExpunged(st):
+	case home == nil && st.Mailbox != "", home != nil && home.Sound && !home.Anew, r.anyExpunged(st), r.left(home, st):
 		r.orphan(st, Expunged)
 	default:
 		if s := r.loser(st, home); s != nil {
@@ -321,13 +323,17 @@ func (r *reconciler) anyExpunged(st *Stored) bool {
 	return r.purged[st.GUID]
 }
 
-// loser is the mailbox that a message was most likely lost from, or nil: the one it was first saved to, else the only one that
-// lost anything, else the one that the list index says lacks the most.
+// loser is the mailbox that a message was most likely lost from, or nil: the one it was first saved to, unless it is known to have left
+// it, else the only one that lost anything, else the one that the list index says lacks the most.
 func (r *reconciler) loser(st *Stored, home *State) *State {
-	if home != nil && (!home.Sound || home.Anew) && !r.holds[held{home, st}] {
+	left := r.left(home, st)
+	if home != nil && (!home.Sound || home.Anew) && !r.holds[held{home, st}] && !left {
 		return home
 	}
 	lost := slices.DeleteFunc(slices.Clone(r.lost), func(s *State) bool { return r.holds[held{s, st}] })
+	if left && len(lost) > 1 {
+		lost = slices.DeleteFunc(lost, func(s *State) bool { return s == home })
+	}
 	if len(lost) == 0 {
 		return nil
 	}
