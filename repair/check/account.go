@@ -21,6 +21,8 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.storage()
 	x.others()
 	x.access()
+	x.leftovers()
+	x.smallFiles()
 	x.empty()
 	return x.found
 }
