@@ -24,6 +24,9 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.leftovers()
 	x.smallFiles()
 	x.empty()
+	if newer(acct) {
+		withhold(x.found, newerAdvice)
+	}
 	return x.found
 }
 
