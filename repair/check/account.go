@@ -21,7 +21,12 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.storage()
 	x.others()
 	x.access()
+	x.leftovers()
+	x.smallFiles()
 	x.empty()
+	if newer(acct) {
+		withhold(x.found, newerAdvice)
+	}
 	return x.found
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -230,5 +231,53 @@ func TestWhatDovecotMayNotUseIsToldOnceForEachKind(t *testing.T) {
 	r := examineMaildir(t, many)
 	if f := find(r, "file-mode"); f == nil || !strings.Contains(f.Text, "29 more files") {
 		t.Errorf("messages: %+v", r.Findings)
+	}
+}
+
+func TestLeftoversAreNotes(t *testing.T) {
+	now := time.Unix(1700000000, 0)
+	at := func(d time.Duration) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte("x"), Mode: 0o600, ModTime: now.Add(-d)}
+	}
+	for name, rule := range map[string]string{"dovecot-uidlist.lock": "leftover-lock", "dovecot.index.log.lock": "leftover-lock", "maildirlock": "leftover-lock", "dovecot-vsize.lock": "leftover-lock",
+		"dovecot-uidlist.tmp": "leftover-temp", "dovecot.index.log.newlock": "leftover-temp", "tmp/1.x": "leftover-delivery", "dovecot.index.log.2": ""} {
+		r := examineMaildir(t, fstest.MapFS{"dovecot-uidlist": {Data: []byte("3 V7 N5 G61180f2d888e046bb468000083ecc375\n"), Mode: 0o600, ModTime: now}, name: at(48 * time.Hour), "tmp/2.young": at(time.Hour)})
+		for _, f := range r.Findings {
+			if strings.HasPrefix(f.Rule, "leftover") && (f.Rule != rule || f.Severity != Note || string(f.File) != name) {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		if rule != "" && find(r, rule) == nil {
+			t.Errorf("%s: %+v", name, r.Findings)
+		}
+	}
+	dir, a := laid(t, store.MDBox)
+	for _, c := range []struct{ name, rule string }{{"storage/m.1.lock", "leftover-lock"}, {"storage/.temp.1", "leftover-temp"}, {"subscriptions.lock", "leftover-lock"}, {"..DOVECOT-TrasH/x/u.1", "leftover-trash"}} {
+		name := filepath.Join(dir, c.name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list := accountFindings(t, os.DirFS(dir), a)
+		if f := pick(list, c.rule); f == nil || f.Severity != Note {
+			t.Errorf("%s: %+v", c.name, list)
+		}
+	}
+}
+
+func TestDamagedSubscriptionsAreAFinding(t *testing.T) {
+	for text, rule := range map[string]string{"": "", "V\t2\n\nSent\nA\tB\n": "", "Sent\nSent\n\nA/B\n": "", "Sent\r\n": "subscriptions-name", "V\t2\n\nSent\n\x00\x00\x00": "subscriptions-name",
+		"V\t2\n\nSe\xffnt\n": "subscriptions-name", "V\t2\n\nSent\nTra": "subscriptions-cut"} {
+		list := accountFindings(t, fstest.MapFS{"subscriptions": file([]byte(text))}, store.Account{Layout: store.SDBox})
+		n := slices.IndexFunc(list, func(f Finding) bool { return strings.HasPrefix(f.Rule, "subscriptions") })
+		if rule == "" && n >= 0 || rule != "" && (n < 0 || list[n].Rule != rule || list[n].Severity != Suspect) {
+			t.Errorf("%q: %+v", text, list)
+		}
+	}
+	list := accountFindings(t, fstest.MapFS{"dovecot.mailbox.log": file(make([]byte, 48))}, store.Account{Layout: store.SDBox})
+	if f := pick(list, "mailbox-log-record"); f == nil || f.Severity != Note {
+		t.Errorf("%+v", list)
 	}
 }

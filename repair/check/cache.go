@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
+	"dovemend/repair/store"
 )
 
 // bigCache is the size from which on Dovecot before 2.3.21 is known to crash on its own cache file. readCache is how long
@@ -127,21 +129,30 @@ func (x *examiner) leftovers() {
 		return
 	}
 	aside, temp := 0, 0
+	var locks leftLocks
 	for _, e := range entries {
 		name := e.Name()
 		switch {
+		case isLock(name):
+			locks.add(x.file(name))
 		case strings.HasSuffix(name, ".broken"):
 			if aside++; aside <= maxLeftovers {
 				x.find(Finding{Severity: Suspect, Rule: "leftover-broken", File: x.file(name), Offset: -1,
 					Text:   "Dovecot found a message damaged, and set the damaged file aside here",
 					Effect: "that message may be missing, or lack a part", Advice: "the bytes as they were are in this file, and in the copy"})
 			}
-		case strings.HasPrefix(name, ".temp.") || strings.HasSuffix(name, ".newlock"):
+		case isTemp(name):
 			if temp++; temp <= maxLeftovers {
 				x.find(Finding{Severity: Note, Rule: "leftover-temp", File: x.file(name), Offset: -1,
 					Text: "an unfinished write of Dovecot was left behind", Effect: "none", Advice: "Dovecot removes it by itself after some days"})
 			}
 		}
+	}
+	if locks.n > 0 {
+		x.find(locks.finding())
+	}
+	if x.account.Layout == store.Maildir {
+		x.deliveries()
 	}
 	if n := aside - maxLeftovers; n > 0 {
 		x.find(Finding{Severity: Suspect, Rule: "leftover-broken", File: x.box.Dir, Offset: -1, Text: fmt.Sprintf("%s were set aside by Dovecot as damaged", plural(n, "more file", "more files"))})
@@ -153,3 +164,72 @@ func (x *examiner) leftovers() {
 
 // maxLeftovers bounds how many files of each kind are named one by one.
 const maxLeftovers = 20
+
+// isTemp reports whether a file is one that Dovecot writes to and then renames.
+func isTemp(name string) bool {
+	return strings.HasPrefix(name, ".temp.") || strings.HasSuffix(name, ".newlock") || strings.HasPrefix(name, "dovecot") && strings.HasSuffix(name, ".tmp")
+}
+
+// isLock reports whether a file is there while something of the mailbox is being changed, and otherwise left over.
+func isLock(name string) bool { return strings.HasSuffix(name, ".lock") || name == "maildirlock" }
+
+// leftLocks counts such files. Dovecot takes one whose time has not changed for some minutes (2 for dovecot-uidlist.lock, 10 at most) for left
+// over, and removes it, so that none stops it for long.
+type leftLocks struct {
+	n     int
+	first store.RelPath
+}
+
+func (l *leftLocks) add(p store.RelPath) {
+	if l.n++; l.n == 1 {
+		l.first = p
+	}
+}
+
+func (l *leftLocks) finding() Finding {
+	f := Finding{Severity: Note, Rule: "leftover-lock", File: l.first, Offset: -1, Text: "this file says that somebody is changing something here; it may have been left behind by a program that ended too early",
+		Effect: "none for long: Dovecot may wait for some minutes once, then takes it for left over and removes it"}
+	if l.n > 1 {
+		f.Text += fmt.Sprintf("; so it is with %s", plural(l.n-1, "more file", "more files"))
+	}
+	return f
+}
+
+// staleDelivery is the age from which on Dovecot removes a file in tmp/ (MAILDIR_TMP_DELETE_SECS).
+const staleDelivery = 36 * time.Hour
+
+// deliveries tells of files in a Maildir's tmp/ whose delivery was never finished.
+func (x *examiner) deliveries() {
+	entries, err := fs.ReadDir(x.fsys, string(x.file("tmp")))
+	if err != nil || len(entries) == 0 {
+		return
+	}
+	now := x.newest()
+	n, first := 0, store.RelPath("")
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || now.Sub(info.ModTime()) < staleDelivery {
+			continue
+		}
+		if n == 0 {
+			first = x.file("tmp/" + e.Name())
+		}
+		n++
+	}
+	if n > 0 {
+		x.find(Finding{Severity: Note, Rule: "leftover-delivery", File: first, Offset: -1, Effect: "none; the sender's server has most likely sent it again",
+			Text:   sentence(n, "1 message whose delivery was never finished lies in tmp/", "%d messages whose delivery was never finished lie in tmp/"),
+			Advice: "Dovecot removes such files by itself after some days"})
+	}
+}
+
+// newest is when something of the mailbox was changed last, as far as the copy tells.
+func (x *examiner) newest() time.Time {
+	var t time.Time
+	for _, name := range []string{"dovecot.index.log", "dovecot-uidlist", "cur", "new", "tmp"} {
+		if info, err := fs.Lstat(x.fsys, string(x.file(name))); err == nil && info.ModTime().After(t) {
+			t = info.ModTime()
+		}
+	}
+	return t
+}

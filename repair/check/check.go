@@ -83,11 +83,10 @@ func Examine(ctx context.Context, fsys fs.FS, acct *reconstruct.Account, s *reco
 	x.leftovers()
 	x.Findings = append(x.Findings, messages...)
 	if x.dbox() && acct.Unindexed && slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Rule == "index-elsewhere" }) { // a rebuild would not see what the index files tell
-		for i := range x.Findings {
-			if f := &x.Findings[i]; f.Cure == CureRebuild {
-				f.Cure, f.Advice = CureNone, elsewhere
-			}
-		}
+		withhold(x.Findings, elsewhere)
+	}
+	if newer(acct) {
+		withhold(x.Findings, newerAdvice)
 	}
 	return x.Report, ctx.Err()
 }

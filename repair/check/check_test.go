@@ -379,3 +379,24 @@ func TestEmptiedFolderIsAFindingWhereTheListOfMailboxesCountsMail(t *testing.T) 
 		}
 	}
 }
+
+func TestFilesOfANewerDovecotAreNotWrittenAnew(t *testing.T) {
+	index, log := bytes.Clone(vector(t, "index", "whole")), bytes.Clone(vector(t, "log", "whole"))
+	index[0] = 8
+	for _, c := range []struct {
+		log  byte
+		cure bool // it may be damage
+	}{{1, true}, {2, false}} {
+		log[0] = c.log
+		r := examineDbox(t, store.MDBox, fstest.MapFS{dboxDir + "/dovecot.index": file(index), dboxDir + "/dovecot.index.log": file(log)})
+		f := find(r, "index-major-version")
+		if f == nil || !strings.Contains(f.Text, "newer version of Dovecot") || r.Needs(CureRebuild) != c.cure {
+			t.Errorf("log of version %d: %+v", c.log, r.Findings)
+		}
+	}
+	index[0], index[12] = 7, 0
+	f := find(examineDbox(t, store.MDBox, fstest.MapFS{dboxDir + "/dovecot.index": file(index)}), "index-byte-order")
+	if f == nil || !strings.Contains(f.Text, "another byte order") {
+		t.Errorf("byte order: %+v", f)
+	}
+}

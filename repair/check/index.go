@@ -55,9 +55,75 @@ func (x *examiner) faults() {
 	}
 	for _, file := range order {
 		fault := first[file]
-		f := Finding{Severity: x.severity(fault), Rule: fault.Rule, File: file, Offset: fault.Offset,
-			Text: purpose(file) + " is damaged " + detail(fault.Detail, more[file])}
+		f := Finding{Severity: x.severity(fault), Rule: fault.Rule, File: file, Offset: fault.Offset}
+		switch tail := detail(fault.Detail, more[file]); {
+		case fault.Rule == "index-byte-order" || fault.Rule == "log-byte-order":
+			f.Text = purpose(file) + " was written on a computer with another byte order, or is damaged " + tail
+		case strings.HasSuffix(fault.Rule, "-major-version") && laterVersion(x.fileBytes(file), fault.Rule):
+			f.Text = purpose(file) + " was written by a newer version of Dovecot, or is damaged " + tail
+		default:
+			f.Text = purpose(file) + " is damaged " + tail
+		}
 		x.find(x.told(f))
+	}
+}
+
+// fileBytes is what the copy has of an index file.
+func (x *examiner) fileBytes(file store.RelPath) []byte {
+	f := x.State.Files
+	switch path.Base(string(file)) {
+	case "dovecot.index":
+		return f.Index
+	case "dovecot.index.log":
+		return f.Log
+	case "dovecot.index.log.2":
+		return f.Log2
+	case "dovecot.index.backup":
+		return f.Backup
+	}
+	return nil
+}
+
+// laterVersion reports whether the first byte of an index file may be the major version of a Dovecot that is yet to come.
+func laterVersion(b []byte, rule string) bool {
+	known := byte(7)
+	if rule == "log-major-version" {
+		known = 1
+	}
+	const some = 8 // versions: what is further off is damage
+	return len(b) > 0 && b[0] > known && b[0] <= known+some
+}
+
+// newer reports whether a newer Dovecot wrote the account's index files, by all that they say: every one of them says so, and they are more
+// than one, or several mailboxes' and all logs are of the version that is known.
+func newer(acct *reconstruct.Account) bool {
+	indexes, later, logs, laterLogs := 0, 0, 0, 0
+	for _, s := range acct.All() {
+		if b := s.Files.Index; b != nil {
+			indexes++
+			if laterVersion(b, "") {
+				later++
+			}
+		}
+		if b := s.Files.Log; b != nil {
+			logs++
+			if laterVersion(b, "log-major-version") {
+				laterLogs++
+			}
+		}
+	}
+	return later == indexes && laterLogs == logs && later+laterLogs > 1 || later == indexes && later > 1 && laterLogs == 0
+}
+
+// newerAdvice is what to do then.
+const newerAdvice = "if the mailboxes work, all is well; this version of dovemend does not know the format, and must not write it: get a newer dovemend"
+
+// withhold takes the cures that write index files off findings.
+func withhold(list []Finding, advice string) {
+	for i := range list {
+		if f := &list[i]; f.Cure == CureRebuild || f.Cure == CureDropIndex {
+			f.Cure, f.Advice = CureNone, advice
+		}
 	}
 }
 
@@ -184,8 +250,7 @@ func (x *examiner) missing() {
 		x.allMissing(f.Log2 != nil || f.Backup != nil)
 		return
 	case !index && x.Verdict == dovecot.VerdictSame:
-		found.Severity, found.Rule = Note, "index-not-written"
-		found.Text = "there is no dovecot.index: Dovecot has not written it yet, or it was removed; its log tells everything"
+		return // Dovecot has not written it yet: its log starts from nothing and tells everything
 	case !index:
 		found.Severity, found.Rule = x.shown(), "index-missing"
 		found.Text = "dovecot.index, the list of this mailbox's messages, is gone, and the log does not tell everything"

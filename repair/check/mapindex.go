@@ -30,7 +30,7 @@ func (x *accountExaminer) mapIndex() {
 			if x.acct.Unindexed {
 				f.Severity, f.Cure = Suspect, CureNone
 				f.Text = "the map index, which tells where in storage/ each message is, is not here, nor is any index file of the account: they are gone, or kept elsewhere"
-				f.Effect, f.Advice = "none if they are kept elsewhere; if they are gone, "+rescans, "what to do is said with the mailboxes"
+				f.Effect, f.Advice = "none if they are kept elsewhere; if they are gone, reading mail fails, and Dovecot rebuilds the whole storage: mail that was deleted can come back, in all mailboxes", "what to do is said with the mailboxes"
 			}
 			x.find(f)
 		}

@@ -139,6 +139,12 @@ var fragments = map[string]bool{
 	"the list of mailboxes is damaged ": true, "this file of the storage is damaged ": true, "dovecot.index.cache is damaged ": true,
 	"the map index, which tells where in storage/ each message is, is damaged ": true, "the head of this file of the storage is damaged ": true,
 	"%s no longer shown": true, "flags of %s lost": true, "labels of %s lost": true, "%s downloaded anew by mail programs": true,
+	" was written on a computer with another byte order, or is damaged ": true, " was written by a newer version of Dovecot, or is damaged ": true,
+	"subscriptions, the list of the mailboxes that mail programs are to show, is damaged ":                         true,
+	"this file, in which Dovecot notes deleted and renamed mailboxes for its copies on other servers, is damaged ": true,
+	"the folder of a mailbox that the account's list of mailboxes names does not exist: ":                          true,
+	"the folders of mailboxes that the account's list of mailboxes names do not exist: ":                           true,
+	"; the list counts %s there": true, "; so it is with ": true, "%q is %s": true, "and %d more": true,
 	" ": true, "1 ": true, "%d %s": true,
 }
 
