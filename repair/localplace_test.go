@@ -5,6 +5,8 @@ package repair
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"dovemend/repair/salvage"
@@ -89,6 +91,46 @@ func TestWhatIsNoMailIsNotTakenForAPartOfAnAccount(t *testing.T) {
 		if l, err := OpenLocal(t.Context(), dir, ""); err == nil {
 			t.Errorf("%v is taken for %s", names, l.Account.Layout)
 			_ = l.Close()
+		}
+	}
+}
+
+// TestNamesThatLostTheirColonTellTheirFlags: some file systems and archives cannot hold it, and put something else there.
+func TestNamesThatLostTheirColonTellTheirFlags(t *testing.T) {
+	_, want := salvaged(t, account(t, "maildir"), t.TempDir(), salvage.EML)
+	for _, as := range []string{"_", ";", "!", "%3A", "\uf03a"} {
+		root := account(t, "maildir")
+		cur := filepath.Join(root, "cur")
+		entries, err := os.ReadDir(cur)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if err := os.Rename(filepath.Join(cur, e.Name()), filepath.Join(cur, strings.Replace(e.Name(), ":2,", as+"2,", 1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := OpenLocal(t.Context(), root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(l.Notes) != 1 {
+			t.Errorf("%s: %q", as, l.Notes)
+		}
+		_ = l.Close()
+		_, got := salvaged(t, root, t.TempDir(), salvage.EML)
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d messages, want %d", as, len(got), len(want))
+		}
+		flagged := 0
+		for i := range got {
+			if got[i].UID != want[i].UID || !slices.Equal(got[i].Flags, want[i].Flags) || !slices.Equal(got[i].Keywords, want[i].Keywords) || got[i].SHA256 != want[i].SHA256 {
+				t.Errorf("%s: %+v, want %+v", as, got[i], want[i])
+			}
+			flagged += len(got[i].Flags)
+		}
+		if flagged == 0 {
+			t.Error("no flags at all")
 		}
 	}
 }
