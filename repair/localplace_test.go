@@ -3,6 +3,7 @@
 package repair
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,6 +132,37 @@ func TestNamesThatLostTheirColonTellTheirFlags(t *testing.T) {
 		}
 		if flagged == 0 {
 			t.Error("no flags at all")
+		}
+	}
+}
+
+// TestWhatIsLeftOfADeletedMailboxIsWrittenAsRemoved: Dovecot moves its folder away before it empties it.
+func TestWhatIsLeftOfADeletedMailboxIsWrittenAsRemoved(t *testing.T) {
+	for layout, trash := range map[string]string{"maildir": "..DOVECOT-TRASHED", "sdbox": "trash/00112233445566778899aabbccddeeff"} {
+		root := account(t, layout)
+		before, all := salvaged(t, root, t.TempDir(), salvage.EML)
+		dir := filepath.Join(root, filepath.FromSlash(trash))
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if layout == "maildir" {
+			err = errors.Join(os.MkdirAll(filepath.Join(dir, "new"), 0o700), os.Rename(filepath.Join(root, "cur"), filepath.Join(dir, "cur")), os.Mkdir(filepath.Join(root, "cur"), 0o700))
+		} else {
+			err = os.Rename(filepath.Join(root, "mailboxes", "Archive", "dbox-Mails"), dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, entries := salvaged(t, root, t.TempDir(), salvage.EML)
+		left := 0
+		for _, e := range ofClass(entries, salvage.Expunged) {
+			if e.Mailbox == "deleted mailbox" && strings.HasPrefix(string(e.Source.File), trash) {
+				left++
+			}
+		}
+		if left < 10 || s.Ledger.Stored != before.Ledger.Stored || len(entries) < len(all) {
+			t.Errorf("%s: %d left; %+v, before %+v", layout, left, s.Ledger, before.Ledger)
 		}
 	}
 }

@@ -58,7 +58,10 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
-	x := newSalvager(l.FS, acct, len(boxes) == len(l.Account.Mailboxes))
+	x, err := l.newSalvager(ctx, acct, len(boxes) == len(l.Account.Mailboxes))
+	if err != nil {
+		return nil, fmt.Errorf("examine the copy: %w", err)
+	}
 	defer x.storage.close()
 	if err := x.list(ctx); err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
@@ -97,6 +100,9 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 // empty reports whether every mailbox is known to be empty.
 func (x *salvager) empty() bool {
 	for _, s := range x.acct.Boxes {
+		if x.trash[s] {
+			continue
+		}
 		if s.Layout == store.Maildir && len(s.NoFolder) > 0 || s.Layout != store.Maildir && (!s.Sound || s.Base == dovecot.BaseNone && s.Files.Log == nil) {
 			return false
 		}
