@@ -166,3 +166,38 @@ func TestWhatIsLeftOfADeletedMailboxIsWrittenAsRemoved(t *testing.T) {
 		}
 	}
 }
+
+// TestMessagesInTheAlternativeStorageAreNotTakenForGone: it lies outside the mail root, and only the link says where.
+func TestMessagesInTheAlternativeStorageAreNotTakenForGone(t *testing.T) {
+	const alt = "/archive/anna"
+	root := account(t, "mdbox")
+	before, _ := salvaged(t, root, t.TempDir(), salvage.EML)
+	if err := errors.Join(os.Symlink(alt, filepath.Join(root, "dbox-alt-root")), os.Remove(filepath.Join(root, "storage", "m.1"))); err != nil {
+		t.Fatal(err)
+	}
+	s, entries := salvaged(t, root, t.TempDir(), salvage.EML)
+	if s.Ledger.Away == 0 || s.Ledger.Lost > 0 || s.Ledger.Away+s.Ledger.Written+s.Ledger.Copies < before.Ledger.Written-before.Classes[salvage.Expunged].Messages || s.Alternative != alt {
+		t.Errorf("%+v, before %+v; at %q", s.Ledger, before.Ledger, s.Alternative)
+	}
+	if e := ofClass(entries, salvage.Damaged); len(e) == 0 || !strings.Contains(e[0].Problem, "on the host at \""+alt+"\"") {
+		t.Errorf("%+v", e)
+	}
+	for _, layout := range []string{"mdbox", "sdbox"} {
+		root := account(t, layout)
+		if err := os.Symlink(alt, filepath.Join(root, "dbox-alt-root")); err != nil {
+			t.Fatal(err)
+		}
+		l, err := OpenLocal(t.Context(), root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Check(t.Context(), l.Account.Mailboxes, Silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(c.Account, func(f Finding) bool { return f.Rule == "alternative-storage" && strings.Contains(f.Text, alt) }) {
+			t.Errorf("%s: %+v", layout, c.Account)
+		}
+		_ = l.Close()
+	}
+}

@@ -43,6 +43,7 @@ type salvager struct {
 	temp    map[place]fs.FileInfo
 	seen    map[place]fate
 	now     place // of the message that is being written
+	away    bool  // it lies in the alternative storage
 	notes   int   // how many notes it came with: any more tell that something is missing
 	parts   *attachments
 	storage storageFile
@@ -317,7 +318,7 @@ func (x *salvager) give(s *reconstruct.State, mailbox string, class salvage.Clas
 			out.Notes = append(out.Notes, n)
 		}
 	}
-	x.now = x.at(m)
+	x.now, x.away = x.at(m), s != nil && s.Away(m)
 	x.notes = len(out.Notes)
 	out.Open = func() (io.ReadCloser, error) { return x.open(s, m) }
 	if !x.yield(out, nil) {
