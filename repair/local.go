@@ -162,6 +162,7 @@ func OpenLocal(ctx context.Context, dir, address string) (*Local, error) {
 	if err := l.find(ctx, fsys, abs, address); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	l.trueNames()
 	return l, nil
 }
 
@@ -238,6 +239,18 @@ func (l *Local) findIn(ctx context.Context, fsys shelf, address string) error {
 func (l *Local) take(fsys shelf, a store.Account) {
 	l.FS = beneath{fsys, strings.TrimPrefix(string(a.Root), "/")}
 	l.Account = a
+}
+
+// trueNames has the messages of a Maildir show by their names where the copying program could not keep the colon in them.
+func (l *Local) trueNames() {
+	fsys, ok := l.FS.(fs.ReadLinkFS)
+	if !ok || l.Account.Layout != store.Maildir {
+		return
+	}
+	if as := alteredColon(fsys, l.Account.Mailboxes); as != "" {
+		l.FS = colons{fsys, as}
+		l.Notes = append(l.Notes, fmt.Sprintf("when this Maildir was copied, its files' names were altered: they have %q where a colon was. Their flags are read all the same", as))
+	}
 }
 
 // name is what people call the copy: the account's address, or where it is.

@@ -3,8 +3,11 @@
 package repair
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"dovemend/repair/salvage"
@@ -90,5 +93,111 @@ func TestWhatIsNoMailIsNotTakenForAPartOfAnAccount(t *testing.T) {
 			t.Errorf("%v is taken for %s", names, l.Account.Layout)
 			_ = l.Close()
 		}
+	}
+}
+
+// TestNamesThatLostTheirColonTellTheirFlags: some file systems and archives cannot hold it, and put something else there.
+func TestNamesThatLostTheirColonTellTheirFlags(t *testing.T) {
+	_, want := salvaged(t, account(t, "maildir"), t.TempDir(), salvage.EML)
+	for _, as := range []string{"_", ";", "!", "%3A", "\uf03a"} {
+		root := account(t, "maildir")
+		cur := filepath.Join(root, "cur")
+		entries, err := os.ReadDir(cur)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if err := os.Rename(filepath.Join(cur, e.Name()), filepath.Join(cur, strings.Replace(e.Name(), ":2,", as+"2,", 1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := OpenLocal(t.Context(), root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(l.Notes) != 1 {
+			t.Errorf("%s: %q", as, l.Notes)
+		}
+		_ = l.Close()
+		_, got := salvaged(t, root, t.TempDir(), salvage.EML)
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d messages, want %d", as, len(got), len(want))
+		}
+		flagged := 0
+		for i := range got {
+			if got[i].UID != want[i].UID || !slices.Equal(got[i].Flags, want[i].Flags) || !slices.Equal(got[i].Keywords, want[i].Keywords) || got[i].SHA256 != want[i].SHA256 {
+				t.Errorf("%s: %+v, want %+v", as, got[i], want[i])
+			}
+			flagged += len(got[i].Flags)
+		}
+		if flagged == 0 {
+			t.Error("no flags at all")
+		}
+	}
+}
+
+// TestWhatIsLeftOfADeletedMailboxIsWrittenAsRemoved: Dovecot moves its folder away before it empties it.
+func TestWhatIsLeftOfADeletedMailboxIsWrittenAsRemoved(t *testing.T) {
+	for layout, trash := range map[string]string{"maildir": "..DOVECOT-TRASHED", "sdbox": "trash/00112233445566778899aabbccddeeff"} {
+		root := account(t, layout)
+		before, all := salvaged(t, root, t.TempDir(), salvage.EML)
+		dir := filepath.Join(root, filepath.FromSlash(trash))
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if layout == "maildir" {
+			err = errors.Join(os.MkdirAll(filepath.Join(dir, "new"), 0o700), os.Rename(filepath.Join(root, "cur"), filepath.Join(dir, "cur")), os.Mkdir(filepath.Join(root, "cur"), 0o700))
+		} else {
+			err = os.Rename(filepath.Join(root, "mailboxes", "Archive", "dbox-Mails"), dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, entries := salvaged(t, root, t.TempDir(), salvage.EML)
+		left := 0
+		for _, e := range ofClass(entries, salvage.Expunged) {
+			if e.Mailbox == "deleted mailbox" && strings.HasPrefix(string(e.Source.File), trash) {
+				left++
+			}
+		}
+		if left < 10 || s.Ledger.Stored != before.Ledger.Stored || len(entries) < len(all) {
+			t.Errorf("%s: %d left; %+v, before %+v", layout, left, s.Ledger, before.Ledger)
+		}
+	}
+}
+
+// TestMessagesInTheAlternativeStorageAreNotTakenForGone: it lies outside the mail root, and only the link says where.
+func TestMessagesInTheAlternativeStorageAreNotTakenForGone(t *testing.T) {
+	const alt = "/archive/anna"
+	root := account(t, "mdbox")
+	before, _ := salvaged(t, root, t.TempDir(), salvage.EML)
+	if err := errors.Join(os.Symlink(alt, filepath.Join(root, "dbox-alt-root")), os.Remove(filepath.Join(root, "storage", "m.1"))); err != nil {
+		t.Fatal(err)
+	}
+	s, entries := salvaged(t, root, t.TempDir(), salvage.EML)
+	if s.Ledger.Away == 0 || s.Ledger.Lost > 0 || s.Ledger.Away+s.Ledger.Written+s.Ledger.Copies < before.Ledger.Written-before.Classes[salvage.Expunged].Messages || s.Alternative != alt {
+		t.Errorf("%+v, before %+v; at %q", s.Ledger, before.Ledger, s.Alternative)
+	}
+	if e := ofClass(entries, salvage.Damaged); len(e) == 0 || !strings.Contains(e[0].Problem, "on the host at \""+alt+"\"") {
+		t.Errorf("%+v", e)
+	}
+	for _, layout := range []string{"mdbox", "sdbox"} {
+		root := account(t, layout)
+		if err := os.Symlink(alt, filepath.Join(root, "dbox-alt-root")); err != nil {
+			t.Fatal(err)
+		}
+		l, err := OpenLocal(t.Context(), root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Check(t.Context(), l.Account.Mailboxes, Silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(c.Account, func(f Finding) bool { return f.Rule == "alternative-storage" && strings.Contains(f.Text, alt) }) {
+			t.Errorf("%s: %+v", layout, c.Account)
+		}
+		_ = l.Close()
 	}
 }

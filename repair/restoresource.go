@@ -138,7 +138,10 @@ func (l *Local) salvager(ctx context.Context) (*salvager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
-	x := newSalvager(l.FS, acct, true)
+	x, err := l.newSalvager(ctx, acct, true)
+	if err != nil {
+		return nil, fmt.Errorf("examine the copy: %w", err)
+	}
 	if err := x.list(ctx); err != nil {
 		x.storage.close()
 		return nil, fmt.Errorf("examine the copy: %w", err)

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -33,7 +34,8 @@ type fate struct {
 type salvager struct {
 	fsys    fs.FS
 	acct    *reconstruct.Account
-	all     bool // all mailboxes were asked for
+	all     bool                        // all mailboxes were asked for
+	trash   map[*reconstruct.State]bool // what was left of mailboxes that were deleted
 	out     Salvaged
 	stored  []place                       // of Maildir and sdbox: every file that is a message
 	named   map[store.RelPath]bool        // in out.Unread
@@ -41,6 +43,7 @@ type salvager struct {
 	temp    map[place]fs.FileInfo
 	seen    map[place]fate
 	now     place // of the message that is being written
+	away    bool  // it lies in the alternative storage
 	notes   int   // how many notes it came with: any more tell that something is missing
 	parts   *attachments
 	storage storageFile
@@ -48,6 +51,20 @@ type salvager struct {
 	bases   map[string]bool                        // Maildir: base names that are in cur or new
 	yield   func(*salvage.Message, error) bool
 	ended   bool
+}
+
+// newSalvager prepares to hand out what is known of an account; where all of it is asked for, what was left of deleted mailboxes too.
+func (l *Local) newSalvager(ctx context.Context, acct *reconstruct.Account, all bool) (*salvager, error) {
+	var trash map[*reconstruct.State]bool
+	if all {
+		var err error
+		if trash, err = l.readTrash(ctx, acct); err != nil {
+			return nil, err
+		}
+	}
+	x := newSalvager(l.FS, acct, all)
+	x.trash = trash
+	return x, nil
 }
 
 func newSalvager(fsys fs.FS, acct *reconstruct.Account, all bool) *salvager {
@@ -116,7 +133,7 @@ func (x *salvager) at(m *reconstruct.Message) place {
 
 func (x *salvager) ofMailbox(s *reconstruct.State, m *reconstruct.Message) {
 	class := salvage.Current
-	if m.Stray && s.Layout != store.Maildir {
+	if m.Stray && s.Layout != store.Maildir || x.trash[s] {
 		class = salvage.Expunged
 	}
 	if s.Layout == store.Maildir {
@@ -301,7 +318,7 @@ func (x *salvager) give(s *reconstruct.State, mailbox string, class salvage.Clas
 			out.Notes = append(out.Notes, n)
 		}
 	}
-	x.now = x.at(m)
+	x.now, x.away = x.at(m), s != nil && s.Away(m)
 	x.notes = len(out.Notes)
 	out.Open = func() (io.ReadCloser, error) { return x.open(s, m) }
 	if !x.yield(out, nil) {

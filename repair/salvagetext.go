@@ -36,14 +36,17 @@ func gaps(m *reconstruct.Message) []string {
 }
 
 // missing is why there is nothing of a message to read.
-func missing(m *reconstruct.Message) error {
+func (x *salvager) missing(s *reconstruct.State, m *reconstruct.Message) error {
 	switch {
+	case s != nil && s.Away(m):
+		if at := reconstruct.Alternative(x.fsys); at != "" {
+			return fmt.Errorf("it is in the account's alternative storage, on the host at %q, which the copy lacks", at)
+		}
+		return errors.New("it is in the account's alternative storage, which the copy lacks")
 	case m.Body.Why != nil:
 		return m.Body.Why
 	case m.Lost:
 		return errors.New("no bytes of it are left")
-	case m.Flags&dovecot.FlagBackend != 0:
-		return errors.New("it is in the account's alternative storage, which the copy lacks")
 	case m.File == "":
 		return errors.New("the copy does not hold the storage file it is in")
 	}
@@ -54,7 +57,7 @@ func missing(m *reconstruct.Message) error {
 func (x *salvager) open(s *reconstruct.State, m *reconstruct.Message) (io.ReadCloser, error) {
 	b := m.Body
 	if b.File == "" || b.Why != nil {
-		return nil, missing(m)
+		return nil, x.missing(s, m)
 	}
 	f, err := fs.File(nil), error(nil)
 	if x.acct.Storage != nil {

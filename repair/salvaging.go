@@ -17,11 +17,12 @@ import (
 // Salvaged is what came of writing the messages of a copy out.
 type Salvaged struct {
 	*salvage.Summary
-	Ledger     Ledger
-	Incomplete []salvage.Entry // messages that are not whole, as they were written; at most [maxIncomplete]
-	Unread     []reconstruct.Unread
-	Altered    []snapshot.Altered // files that are not as they were copied
-	Empty      bool               // nothing is stored, and the index files say so too
+	Ledger      Ledger
+	Incomplete  []salvage.Entry // messages that are not whole, as they were written; at most [maxIncomplete]
+	Unread      []reconstruct.Unread
+	Altered     []snapshot.Altered // files that are not as they were copied
+	Alternative string             // where the account's alternative storage is on its host; "" where there is none
+	Empty       bool               // nothing is stored, and the index files say so too
 }
 
 // maxIncomplete is how many damaged messages are named; the index of what was written names all.
@@ -29,7 +30,7 @@ const maxIncomplete = 1000
 
 // Ledger accounts for every message that is stored in the copy. What is stored is counted in the files, and what became of it
 // as it is written: Stored is the sum of Written, Duplicates, Unreadable and Elsewhere, and the messages of the summary are
-// Written, Unreadable, Copies and Lost.
+// Written, Unreadable, Copies, Away and Lost.
 type Ledger struct {
 	Stored     int // messages in files of the copy, in whatever state
 	Written    int // as far as they can be read
@@ -37,11 +38,12 @@ type Ledger struct {
 	Unreadable int // nothing of them can be read
 	Elsewhere  int // of mailboxes that were not asked for
 	Copies     int // written again, because another mailbox has the same message
+	Away       int // told of by the index files, and in the account's alternative storage, which the copy lacks
 	Lost       int // told of by the index files of a mailbox, and stored nowhere in the copy
 }
 
 func (l Ledger) balanced(all int) bool {
-	return l.Stored == l.Written+l.Duplicates+l.Unreadable+l.Elsewhere && all == l.Written+l.Unreadable+l.Copies+l.Lost
+	return l.Stored == l.Written+l.Duplicates+l.Unreadable+l.Elsewhere && all == l.Written+l.Unreadable+l.Copies+l.Away+l.Lost
 }
 
 // Whole reports whether every message was written from beginning to end.
@@ -58,13 +60,16 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 	if err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
-	x := newSalvager(l.FS, acct, len(boxes) == len(l.Account.Mailboxes))
+	x, err := l.newSalvager(ctx, acct, len(boxes) == len(l.Account.Mailboxes))
+	if err != nil {
+		return nil, fmt.Errorf("examine the copy: %w", err)
+	}
 	defer x.storage.close()
 	if err := x.list(ctx); err != nil {
 		return nil, fmt.Errorf("examine the copy: %w", err)
 	}
 	out := &x.out
-	out.Altered = l.Altered
+	out.Altered, out.Alternative = l.Altered, reconstruct.Alternative(l.FS)
 	next, stop := iter.Pull2(x.messages())
 	defer stop()
 	first, err, more := next()
@@ -97,6 +102,9 @@ func (l *Local) Salvage(ctx context.Context, boxes []store.Mailbox, open func() 
 // empty reports whether every mailbox is known to be empty.
 func (x *salvager) empty() bool {
 	for _, s := range x.acct.Boxes {
+		if x.trash[s] {
+			continue
+		}
 		if s.Layout == store.Maildir && len(s.NoFolder) > 0 || s.Layout != store.Maildir && (!s.Sound || s.Base == dovecot.BaseNone && s.Files.Log == nil) {
 			return false
 		}
@@ -114,7 +122,11 @@ func (x *salvager) written(e *salvage.Entry) {
 	}
 	l := &x.out.Ledger
 	if x.now == (place{}) {
-		l.Lost++
+		if x.away {
+			l.Away++
+		} else {
+			l.Lost++
+		}
 		return
 	}
 	switch {

@@ -29,6 +29,7 @@ type salvagedDocument struct {
 	Damaged []damagedDocument `json:"damaged"`
 	Unread  []unreadDocument  `json:"unread"`
 	Altered []alteredDocument `json:"altered"`
+	Alt     string            `json:"alternative_storage,omitempty"`
 	Foreign []string          `json:"foreign,omitempty"`
 }
 
@@ -46,6 +47,7 @@ type ledgerDocument struct {
 	Unreadable int `json:"unreadable"`
 	Elsewhere  int `json:"elsewhere"`
 	Copies     int `json:"copies"`
+	Away       int `json:"away"`
 	Lost       int `json:"lost"`
 }
 
@@ -71,7 +73,7 @@ type unreadDocument struct {
 }
 
 func describeSalvage(s *repair.Salvaged) *salvagedDocument {
-	d := &salvagedDocument{Index: s.Index, Total: s.Count, New: s.Written, Kept: s.Kept, Ledger: ledgerDocument(s.Ledger), Foreign: s.Foreign,
+	d := &salvagedDocument{Index: s.Index, Total: s.Count, New: s.Written, Kept: s.Kept, Ledger: ledgerDocument(s.Ledger), Foreign: s.Foreign, Alt: s.Alternative,
 		Folders: []salvageFolder{}, Damaged: []damagedDocument{}, Unread: []unreadDocument{}, Altered: []alteredDocument{}}
 	for _, f := range s.Folders {
 		d.Folders = append(d.Folders, salvageFolder{string(f.Class), string(f.Mailbox), f.Path, f.Count})
@@ -118,7 +120,7 @@ func (k *call) reportSalvage(doc *salvageDocument, s *repair.Salvaged) error {
 		k.say("All of it was there already, from an earlier run.")
 	}
 	k.say("")
-	k.printFolders(d.Folders)
+	k.printFolders(d.Folders, d.Ledger.Away > 0)
 	k.say("")
 	k.say("%s", ledgerText(d.Ledger))
 	k.printDamaged(d)
@@ -139,6 +141,10 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 	if damaged > 0 {
 		what = append(what, ui.Count(damaged, "message")+" written to damaged/, not whole")
 	}
+	gone -= d.Ledger.Away
+	if d.Ledger.Away > 0 {
+		what = append(what, ui.Count(d.Ledger.Away, "message")+" in the account's alternative storage, which is not in this copy")
+	}
 	if gone > 0 {
 		what = append(what, ui.Count(gone, "message")+" of which nothing is left to read")
 	}
@@ -153,6 +159,12 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 	}
 	hint := "look into " + ui.Quote(filepath.Join(to, "damaged")) + ", and for what is missing into index.json; an older copy or backup, given as --from DIR with another --to, may have it whole"
 	switch {
+	case damaged+gone == 0 && d.Ledger.Away > 0:
+		at := "the alternative storage"
+		if d.Alt != "" {
+			at = ui.Quote(d.Alt)
+		}
+		hint = "copy what is in " + at + " on the host too, into a copy of this folder, its storage/ or mailboxes/ over the one there; then dovemend salvage --from that folder, with another --to"
 	case damaged+gone == 0:
 		hint = "dovemend backup …, which copies again what could not be read; then dovemend salvage --run latest --to " + ui.Quote(to)
 	case damaged == 0:
@@ -162,7 +174,11 @@ func (k *call) endSalvage(d *salvagedDocument, to string) error {
 }
 
 // printFolders tells by mailbox what was written.
-func (k *call) printFolders(all []salvageFolder) {
+func (k *call) printFolders(all []salvageFolder, away bool) {
+	gone := "GONE"
+	if away { // some of them are elsewhere
+		gone = "NOT IN COPY"
+	}
 	rows, order := map[string]*[5]int{}, []string{}
 	column := map[string]int{string(salvage.Current): 0, string(salvage.Expunged): 1, string(salvage.Orphan): 2, string(salvage.Damaged): 3}
 	for _, f := range all {
@@ -175,7 +191,7 @@ func (k *call) printFolders(all []salvageFolder) {
 		r[4] += f.Unreadable
 	}
 	t := ui.Table{Columns: []ui.Column{{Title: "MAILBOX", Min: 12}, {Title: "IN IT", Right: true}, {Title: "REMOVED EARLIER", Right: true},
-		{Title: "IN NO MAILBOX", Right: true}, {Title: "DAMAGED", Right: true}, {Title: "GONE", Right: true}}}
+		{Title: "IN NO MAILBOX", Right: true}, {Title: "DAMAGED", Right: true}, {Title: gone, Right: true}}}
 	for _, name := range order {
 		cells := []string{name}
 		for _, n := range rows[name] {
@@ -200,6 +216,9 @@ func ledgerText(l ledgerDocument) string {
 	text += "."
 	if l.Copies > 0 {
 		text += fmt.Sprintf(" What several mailboxes have was written for each of them, which makes %d more.", l.Copies)
+	}
+	if l.Away > 0 {
+		text += fmt.Sprintf(" %s more in the account's alternative storage, which is not in this copy.", map[bool]string{true: "1 message lies", false: fmt.Sprintf("%d messages lie", l.Away)}[l.Away == 1])
 	}
 	if l.Lost > 0 {
 		text += fmt.Sprintf(" The lists of the mailboxes tell of %s more, of which nothing is stored any longer.", ui.Count(l.Lost, "message"))

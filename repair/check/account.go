@@ -18,6 +18,7 @@ func Account(fsys fs.FS, acct *reconstruct.Account) []Finding {
 	x.mapIndex()
 	x.list()
 	x.orphans()
+	x.alternative()
 	x.storage()
 	x.others()
 	x.access()
@@ -169,15 +170,11 @@ func sentence(n int, one, many string) string {
 	return fmt.Sprintf(many, n)
 }
 
-// storage tells of what is wrong in mdbox's storage with mail that no mailbox refers to, and of storage that is elsewhere.
+// storage tells of what is wrong in mdbox's storage with mail that no mailbox refers to.
 func (x *accountExaminer) storage() {
 	t := x.acct.Storage
 	if t == nil {
 		return
-	}
-	if t.AltLink {
-		x.find(Finding{Severity: Note, Rule: "alternative-storage", File: reconstruct.AltLink, Offset: -1,
-			Text: "some of the mail may lie in an alternative storage, which was not looked at", Effect: "none"})
 	}
 	held := map[int]bool{}
 	for i := range t.Stored {
