@@ -71,6 +71,9 @@ func (s *State) close(o *State) {
 	}
 	var open []UIDRange
 	for _, g := range s.Gaps {
+		if o.sound && g.First <= s.known && s.known <= g.Last { // what is known ends in it: the other one goes on
+			s.known = max(s.known, min(g.Last+1, o.known))
+		}
 		for _, h := range o.Gaps { // unknown to both
 			if from, to := max(g.First, h.First), min(g.Last, h.Last); from <= to && to < o.known {
 				open = append(open, UIDRange{from, to})

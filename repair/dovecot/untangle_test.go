@@ -135,3 +135,21 @@ func TestUIDsInEveryLongestRunAreSure(t *testing.T) {
 		}
 	}
 }
+
+// TestTheBackupTellsWhatWasGoneBehindACut: the index ends early. A message that the backup must have known and does not was expunged.
+func TestTheBackupTellsWhatWasGoneBehindACut(t *testing.T) {
+	f, truth := flippedFiles(t, true, func([]byte, func(int) int) {})
+	x, _ := ParseIndex(f.Index)
+	f.Index = f.Index[:x.Records[21].Offset]
+	s, _ := Replay(f)
+	for i := range truth.Records {
+		if uid := truth.Records[i].UID; s.Find(uid) == nil {
+			t.Errorf("UID %d is missing", uid)
+		}
+	}
+	for _, uid := range []UID{13, 20, 26, 39, 52} {
+		if !s.Knew(uid) || s.Find(uid) != nil {
+			t.Errorf("UID %d is not known to be gone; gaps %v", uid, s.Gaps)
+		}
+	}
+}
