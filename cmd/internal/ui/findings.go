@@ -73,7 +73,7 @@ func printFindings(say func(format string, args ...any), f []repair.Finding) {
 	case one:
 		say("  %s: %s", f[0].Severity, Safe(string(f[0].File)))
 	default:
-		say("  %s: %s files", f[0].Severity, number(len(f)))
+		say("  %s: something of one kind in %s files, which are named below", f[0].Severity, number(len(f)))
 	}
 	if f[0].Effect != "" {
 		say("    effect: %s", f[0].Effect)
