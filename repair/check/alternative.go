@@ -20,13 +20,15 @@ func (x *accountExaminer) alternative() {
 	if _, err := fs.Lstat(x.fsys, reconstruct.AltLink); err != nil && n == 0 {
 		return
 	}
-	what, where := "some of the mail may lie", ""
-	if n > 0 {
-		what = plural(n, "message lies", "messages lie")
+	text, at := "some of the mail may lie in an alternative storage, which was not looked at", short(reconstruct.Alternative(x.fsys))
+	held := plural(n, "message", "messages")
+	switch {
+	case n > 0 && at != "":
+		text = fmt.Sprintf("the alternative storage, on the host at %q, holds %s, and was not looked at", at, held)
+	case n > 0:
+		text = fmt.Sprintf("the alternative storage holds %s, and was not looked at", held)
+	case at != "":
+		text = fmt.Sprintf("some of the mail may lie in an alternative storage, on the host at %q, which was not looked at", at)
 	}
-	if at := reconstruct.Alternative(x.fsys); at != "" {
-		where = fmt.Sprintf(", on the host at %q", short(at))
-	}
-	x.find(Finding{Severity: Note, Rule: "alternative-storage", File: reconstruct.AltLink, Offset: -1,
-		Text: what + " in the account's alternative storage" + where + ": it is not in the copy, and was not looked at", Effect: "none"})
+	x.find(Finding{Severity: Note, Rule: "alternative-storage", File: reconstruct.AltLink, Offset: -1, Text: text, Effect: "none"})
 }
