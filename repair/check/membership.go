@@ -1,6 +1,10 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+
+	"dovemend/repair/reconstruct"
+)
 
 // membership tells of messages that the index files do not list rightly: some that are in the mailbox all the same, some that
 // have left it.
@@ -22,7 +26,7 @@ func (x *examiner) membership() {
 	}
 	if k := s.Kept; k != nil {
 		x.find(Finding{Severity: Note, Rule: "earlier-messages", File: x.box.Dir, Offset: -1, Effect: "none",
-			Text:   fmt.Sprintf("the copy of %s (run %s) holds %s of this mailbox", k.Taken.UTC().Format("2006-01-02 15:04 UTC"), k.ID, plural(k.Messages, "message", "messages")),
+			Text:   fmt.Sprintf("the copy of %s (run %s) holds %s of this mailbox", reconstruct.When(k.Taken), k.ID, plural(k.Messages, "message", "messages")),
 			Advice: fmt.Sprintf("once the mailbox opens, dovemend restore --run %s with --source-mailbox and --mailbox says which of them are missing, and adds them", k.ID)})
 	}
 	if s.Recalled != nil {

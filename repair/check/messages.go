@@ -58,7 +58,7 @@ func (x *examiner) healed(file store.RelPath, text string) Finding {
 		Effect: "it cannot be read: Dovecot fails when a mail program asks for it, and what else is asked for with it may fail too",
 		Advice: "an earlier copy has the file whole: rebuild puts it back as it was"}
 	if h := x.acct.HealedFile(file); h != nil {
-		f.Advice = fmt.Sprintf("the copy of %s (run %s) has the file whole: rebuild puts it back as it was", h.Taken.UTC().Format("2006-01-02 15:04 UTC"), h.ID)
+		f.Advice = fmt.Sprintf("the copy of %s (run %s) has the file whole: rebuild puts it back as it was", reconstruct.When(h.Taken), h.ID)
 	}
 	return f
 }

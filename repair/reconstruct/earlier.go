@@ -33,9 +33,12 @@ type Recalled struct {
 	Names int  // Maildir: keywords of which it told the name
 }
 
+// When is the time of a copy in words.
+func When(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
 // String says it in a sentence, without its end.
 func (r *Recalled) String() string {
-	text := fmt.Sprintf("what the files no longer tell was taken from the copy of %s (run %s)", r.Taken.UTC().Format("2006-01-02 15:04 UTC"), r.ID)
+	text := fmt.Sprintf("what the files no longer tell was taken from the copy of %s (run %s)", When(r.Taken), r.ID)
 	switch {
 	case r.Whole:
 		return text + ": what came after it is still told by the files themselves"
