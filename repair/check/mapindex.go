@@ -113,8 +113,7 @@ func changedMeanwhile(fsys fs.FS, name string) bool {
 		return false
 	}
 	c, ok := info.Sys().(interface{ Begun() time.Time })
-	const slack = 2 * time.Second // times may come in whole seconds, and clocks differ
-	return ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun().Add(-slack))
+	return ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun())
 }
 
 func mapName(which string) store.RelPath {
