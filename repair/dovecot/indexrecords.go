@@ -158,6 +158,7 @@ func (x *Index) inOrder(records []IndexRecord, fs *faults) []IndexRecord {
 // makeRoom takes their sureness from the neighbours of a stretch that has more records than there are UIDs between them: one of
 // them is wrong as well.
 func makeRoom(records []IndexRecord, sure []bool) {
+	var before [][2]int // the stretches so far, so that none is gone through twice
 	for i := 0; i < len(records); i++ {
 		if sure[i] {
 			continue
@@ -168,7 +169,11 @@ func makeRoom(records []IndexRecord, sure []bool) {
 				to++
 			}
 			for from > 0 && !sure[from-1] {
-				from--
+				if n := len(before); n > 0 && before[n-1][1] == from {
+					from, before = before[n-1][0], before[:n-1]
+				} else {
+					from--
+				}
 			}
 			after := UID(0)
 			if from > 0 {
@@ -182,6 +187,7 @@ func makeRoom(records []IndexRecord, sure []bool) {
 				sure[from-1] = false
 			}
 		}
+		before = append(before, [2]int{from, to})
 		i = to
 	}
 }

@@ -12,7 +12,7 @@ type clash struct {
 	room    UIDRange      // between the sure records before and behind
 }
 
-// maxClash bounds the stretches that are looked at: one with more records is no flipped bit.
+// maxClash bounds the stretches that are looked at, and how many they may be: more are no flipped bits, and looking takes time.
 const maxClash = 64
 
 // clash notes a stretch between two sure records, and of which UIDs between them messages may have existed; before 0 stands for the
@@ -50,6 +50,9 @@ func (p *parsed) twin(x *Index) *Index {
 // as good as any other's.
 func (x *Index) untangled(twin *Index) ([]IndexRecord, []UIDRange) {
 	records, gaps := x.Records, x.Gaps
+	if len(x.clashes) > maxClash {
+		return records, gaps
+	}
 	for _, c := range x.clashes {
 		list := c.untangle(x, twin)
 		if list == nil {

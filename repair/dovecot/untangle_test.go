@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // flippedFiles are the files of an index whose log from before dovecot.index is gone, as Dovecot has them after two days; of UIDs at
@@ -151,5 +152,32 @@ func TestTheBackupTellsWhatWasGoneBehindACut(t *testing.T) {
 		if !s.Knew(uid) || s.Find(uid) != nil {
 			t.Errorf("UID %d is not known to be gone; gaps %v", uid, s.Gaps)
 		}
+	}
+}
+
+// TestRoomIsMadeInTimeThatGrowsWithTheRecords: in each stretch room for one record is missing, and there is some behind the next, so
+// that all that came before is joined again and again.
+func TestRoomIsMadeInTimeThatGrowsWithTheRecords(t *testing.T) {
+	const n = 2_000_000
+	records, sure := make([]IndexRecord, n), make([]bool, n)
+	uid := UID(1)
+	for i := range records {
+		records[i].UID, sure[i] = uid, i%4 != 1
+		if uid++; i%4 == 3 {
+			uid++
+		}
+		if i%4 == 1 {
+			uid--
+		}
+	}
+	done := make(chan bool)
+	go func() { makeRoom(records, sure); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(time.Minute): // it takes some milliseconds, and took hours when each stretch was gone through anew
+		t.Fatal("it does not end")
+	}
+	if sure[0] && sure[4] && sure[8] {
+		t.Error("nothing was joined")
 	}
 }
