@@ -9,6 +9,12 @@ func (x *Index) guessGeometry(b []byte, model *Index, fs *faults) {
 		return // unusable to Dovecot for another reason: a flag
 	}
 	x.guessed = true
+	// The header is believed where it says what another state says. Then the file ends before its records begin.
+	if model != nil && int64(h.HeaderSize) > int64(len(b)) && h.IndexID == model.Header.IndexID && h.BaseHeaderSize == model.Header.BaseHeaderSize &&
+		h.RecordSize >= model.Header.RecordSize && h.HeaderSize >= model.Header.HeaderSize && h.HeaderSize-model.Header.HeaderSize < grownHeaders {
+		h.HeaderSize, h.Messages = uint32(len(b)), 0
+		return
+	}
 	if x.walkExts(b) {
 		h.Messages = uint32((len(b) - int(h.HeaderSize)) / int(h.RecordSize))
 		fs.add(4, "index-guessed", "read by its %d extension headers instead: headers end at %d, a record has %d bytes", len(x.Exts), h.HeaderSize, h.RecordSize)
@@ -27,6 +33,9 @@ func (x *Index) guessGeometry(b []byte, model *Index, fs *faults) {
 		x.borrow(model, fs)
 	}
 }
+
+// grownHeaders is how many bytes the headers of two states of an index may differ: by names of keywords, and a few extensions.
+const grownHeaders = 4096
 
 // walkExts reads the extension headers one behind the other and takes the geometry from them.
 func (x *Index) walkExts(b []byte) bool {

@@ -163,3 +163,26 @@ func TestALogAloneTellsItsExtensionsByTheirShape(t *testing.T) {
 		t.Errorf("virtual size %d, %v", size, ok)
 	}
 }
+
+// TestAnIndexThatEndsInItsHeadersHasNoRecords: what stands there looks like records, now and then. With the older log gone the backup is
+// not complete, but it tells of every message.
+func TestAnIndexThatEndsInItsHeadersHasNoRecords(t *testing.T) {
+	f, truth := aged(t)
+	x, _ := ParseIndex(f.Index)
+	f.Log2 = nil
+	for at := indexHeaderSize; at < int(x.Header.HeaderSize); at++ {
+		d := f
+		d.Index = f.Index[:at]
+		s, _ := Replay(d)
+		for i := range s.Records {
+			if r := &s.Records[i]; r.UID >= truth.NextUID {
+				t.Fatalf("cut at %d: UID %d, the next one is %d", at, r.UID, truth.NextUID)
+			}
+		}
+		for i := range truth.Records {
+			if uid := truth.Records[i].UID; uid <= 30 && s.Find(uid) == nil {
+				t.Fatalf("cut at %d: UID %d is in the backup, and not found (base %s)", at, uid, s.Base)
+			}
+		}
+	}
+}
