@@ -351,3 +351,19 @@ func TestNamesOfFilesAreNewerThanACopy(t *testing.T) {
 		t.Errorf("flags are those of the copy: %q", got[:2])
 	}
 }
+
+// TestNoiseIsNotAheadOfNames: records of a Maildir's index that may be noise do not say that they are ahead of the names.
+func TestNoiseIsNotAheadOfNames(t *testing.T) {
+	k := keep(t, store.Maildir)
+	k.edit(t, "dovecot.index", func(b []byte) []byte {
+		x, _ := dovecot.ParseIndex(b)
+		for i := 10; i < 13; i++ { // their UIDs are those of others, and flags have been set
+			at := x.Records[i].Offset
+			copy(b[at:], []byte{byte(30 - i), 0, 0, 0, byte(dovecot.FlagDirty | dovecot.FlagAnswered)})
+		}
+		return b
+	})
+	if got := k.tells(t, k.read(t, nil)); !slices.Equal(got, k.was) {
+		t.Errorf("%q", got)
+	}
+}

@@ -193,8 +193,8 @@ func (r *maildirReader) flags(m *Message) {
 	}
 	m.ModSeq, _ = r.Index.ModSeqOf(rec)
 	told := r.Index.KeywordNames(rec)
-	if r.Recalled != nil && !r.Recalled.Whole {
-		return // an earlier copy's index may be behind the names
+	if rec.Suspect || r.Recalled != nil && !r.Recalled.Whole {
+		return // it may be noise, and an earlier copy's index may be behind the names
 	}
 	if rec.Flags&dovecot.FlagDirty != 0 || r.pending[m.UID] {
 		m.Flags, m.Keywords, m.By.Flags = rec.Flags, told, ByIndex
