@@ -357,9 +357,8 @@ func TestNoiseIsNotAheadOfNames(t *testing.T) {
 	k := keep(t, store.Maildir)
 	k.edit(t, "dovecot.index", func(b []byte) []byte {
 		x, _ := dovecot.ParseIndex(b)
-		for i := 10; i < 13; i++ { // their UIDs are those of others, and flags have been set
-			at := x.Records[i].Offset
-			copy(b[at:], []byte{byte(30 - i), 0, 0, 0, byte(dovecot.FlagDirty | dovecot.FlagAnswered)})
+		for i, uid := range map[int]byte{10: 12, 11: 11} { // each has the other's UID, and flags have been set
+			copy(b[x.Records[i].Offset:], []byte{uid, 0, 0, 0, byte(dovecot.FlagDirty | dovecot.FlagAnswered)})
 		}
 		return b
 	})
