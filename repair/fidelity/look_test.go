@@ -49,7 +49,7 @@ func (h *host) look(t *testing.T, truth *fill.Truth, purging bool) map[string]pr
 			_ = fill.Use(t.Context(), h.imap(), names) // what fails is in the log, and what is left is seen at the next look
 			if purging && h.Layout() == "mdbox" {
 				if _, err := h.Host.Doveadm(t.Context(), "purge", "-u", h.Account()); err != nil {
-					t.Logf("purge: %s", errText(err))
+					t.Logf("purge: %v", err)
 				}
 			}
 		}

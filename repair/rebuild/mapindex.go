@@ -64,6 +64,10 @@ func (b *builder) mapIndex(f *files) error {
 		}
 		m.records = append(m.records, dovecot.MapRecord{MapUID: m.uids[st], FileID: file.ID, Offset: uint32(st.Offset), Size: uint32(end - st.Offset), Refs: uint16(min(refs[st], 32767))})
 	}
+	for _, h := range f.holes {
+		m.records = append(m.records, dovecot.MapRecord{MapUID: m.next, FileID: h.file, Offset: uint32(h.from), Size: uint32(h.to - h.from)})
+		m.next++
+	}
 	b.hidden(m)
 	slices.SortFunc(m.records, func(x, y dovecot.MapRecord) int { return cmp.Compare(x.MapUID, y.MapUID) })
 	return b.writeMap(m, highest, header.RebuildCount)
@@ -72,7 +76,7 @@ func (b *builder) mapIndex(f *files) error {
 // mapNeeded reports whether the map index, as it is, will not fit.
 func (b *builder) mapNeeded(f *files, refs map[*reconstruct.Stored]int) bool {
 	t := f.t
-	if !t.Sound || t.Verdict != dovecot.VerdictSame {
+	if !t.Sound || t.Verdict != dovecot.VerdictSame || len(f.holes) > 0 {
 		return true
 	}
 	for i := range t.Stored {

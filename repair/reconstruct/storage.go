@@ -278,6 +278,25 @@ func (t *Storage) join(records []dovecot.MapRecord) {
 	}
 }
 
+// Holed reports whether a file of the storage is not one whole message behind the other up to the last one: a purge, which reads all of
+// it, fails there.
+func (t *Storage) Holed(n int) bool {
+	f := &t.Files[n]
+	if f.ID == 0 || f.Why != nil {
+		return false
+	}
+	at, holed := f.Header, f.Header == 0
+	i, _ := slices.BinarySearchFunc(t.Stored, n, func(st Stored, n int) int { return cmp.Compare(st.File, n) })
+	for ; i < len(t.Stored) && t.Stored[i].File == n; i++ {
+		st := &t.Stored[i]
+		if holed || st.Offset != at { // and something follows it
+			return true
+		}
+		at, holed = st.End, st.Damage&^(dovecot.DboxAltered|dovecot.DboxFileHeaderLost) != 0
+	}
+	return false
+}
+
 // record is where the map index would say that a message lies.
 func (t *Storage) record(m *Stored) dovecot.MapRecord {
 	return dovecot.MapRecord{MapUID: m.MapUID, FileID: t.Files[m.File].ID, Offset: uint32(m.Offset), Size: uint32(m.End - m.Offset), Refs: uint16(max(m.Refs, 0))}
