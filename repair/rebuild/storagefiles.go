@@ -218,7 +218,7 @@ func (f *files) message(p *patched, st *reconstruct.Stored, first, next int64) (
 	var lines []byte
 	switch {
 	case next < 0:
-		lines, err = f.lines(p, st, 0, 0)
+		lines, err = f.lines(p, st, 0, unlimited)
 	case whole:
 		lines, err = f.lines(p, st, next-from, next-from)
 	default:
@@ -239,9 +239,12 @@ func (f *files) message(p *patched, st *reconstruct.Stored, first, next int64) (
 	return f.ends[st], nil
 }
 
-// lines are a message's metadata: of a length, 0 for what they need, and not longer than a limit, 0 for none.
+// unlimited is the room at a file's end.
+const unlimited = 1 << 62
+
+// lines are a message's metadata: of a length, 0 for what they need, and not longer than a limit.
 func (f *files) lines(p *patched, st *reconstruct.Stored, length, limit int64) ([]byte, error) {
-	if length < 0 || limit < 0 {
+	if limit <= 0 {
 		return nil, errNoRoom
 	}
 	meta, err := f.b.metadata(f.claimed(st), io.NewSectionReader(p.base, st.BodyOffset, st.BodySize))
@@ -250,7 +253,7 @@ func (f *files) lines(p *patched, st *reconstruct.Stored, length, limit int64) (
 	}
 	fit := func() ([]byte, error) {
 		lines, err := dovecot.AppendDboxMetadata(nil, meta, length)
-		if err == nil && limit > 0 && int64(len(lines)) > limit {
+		if err == nil && int64(len(lines)) > limit {
 			err = errNoRoom
 		}
 		return lines, err
