@@ -48,7 +48,8 @@ func (b *builder) storage(ctx context.Context) error {
 
 // sharedNeeds reports whether what the mailboxes share has to be rebuilt.
 func (b *builder) sharedNeeds() bool {
-	return slices.ContainsFunc(b.Shared, func(f check.Finding) bool { return f.Cure == check.CureRebuild && (strings.HasPrefix(f.Rule, "map-") || f.Rule == check.StorageHoled)
+	return slices.ContainsFunc(b.Shared, func(f check.Finding) bool {
+		return f.Cure == check.CureRebuild && (strings.HasPrefix(f.Rule, "map-") || f.Rule == check.StorageHoled)
 	})
 }
 
