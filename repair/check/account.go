@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dovemend/repair/dovecot"
 	"dovemend/repair/reconstruct"
 	"dovemend/repair/store"
 )
@@ -179,16 +180,23 @@ func (x *accountExaminer) storage() {
 	if t == nil {
 		return
 	}
-	held := map[int]bool{}
+	held, told := map[int]bool{}, map[int]bool{}
 	for i := range t.Stored {
-		if t.Stored[i].Claims > 0 {
-			held[t.Stored[i].File] = true
+		if st := &t.Stored[i]; st.Claims > 0 {
+			held[st.File] = true
+			told[st.File] = told[st.File] || st.Damage&^dovecot.DboxAltered != 0 // of the message itself
 		}
 	}
 	for i, f := range t.Files {
-		if t.Holed(i) && !held[i] {
+		amid, tail := t.Holed(i)
+		text := "this file of the storage is damaged amid its messages, though no mailbox has the message that is damaged"
+		if !amid {
+			text = "this file of the storage goes on behind its last message, with bytes that are none: writing there was never finished"
+		}
+		// Where the end has just been written it may still be.
+		if !told[i] && (amid || tail && !changedMeanwhile(x.fsys, string(f.Name))) {
 			x.find(Finding{Severity: Suspect, Rule: StorageHoled, File: f.Name, Offset: -1, Cure: CureRebuild,
-				Text:   "this file of the storage is damaged amid its messages, though no mailbox has the message that is damaged",
+				Text:   text,
 				Effect: "nothing yet; the next purge (doveadm purge, which hosts run at night) fails there, and Dovecot rebuilds the whole storage: mail that was deleted can come back, in all mailboxes",
 				Advice: "rebuild mends the file, so that it can be purged; the messages in it stay as they are"})
 			continue

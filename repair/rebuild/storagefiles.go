@@ -58,7 +58,8 @@ func (f *files) mend(ctx context.Context) error {
 
 // wanted reports whether a file has to be mended: Dovecot reads all of it when it purges it, up to what is damaged.
 func (f *files) wanted(n int, list []*reconstruct.Stored) bool {
-	return f.t.Holed(n) || slices.ContainsFunc(list, func(st *reconstruct.Stored) bool { return st.Claims > 0 && framing(st) != 0 })
+	amid, tail := f.t.Holed(n)
+	return amid || tail || slices.ContainsFunc(list, func(st *reconstruct.Stored) bool { return st.Claims > 0 && framing(st) != 0 })
 }
 
 // framing is the damage that keeps Dovecot from reading on.

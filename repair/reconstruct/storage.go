@@ -279,22 +279,22 @@ func (t *Storage) join(records []dovecot.MapRecord) {
 }
 
 // Holed reports whether a file of the storage is not one whole message behind the other up to the last one: a purge, which reads all of
-// it, fails there.
-func (t *Storage) Holed(n int) bool {
+// it, fails there. tail: there is something behind the last whole one, as an append that was never finished leaves it.
+func (t *Storage) Holed(n int) (amid, tail bool) {
 	f := &t.Files[n]
 	if f.ID == 0 || f.Why != nil {
-		return false
+		return false, false
 	}
 	at, holed := f.Header, f.Header == 0
 	i, _ := slices.BinarySearchFunc(t.Stored, n, func(st Stored, n int) int { return cmp.Compare(st.File, n) })
 	for ; i < len(t.Stored) && t.Stored[i].File == n; i++ {
 		st := &t.Stored[i]
 		if holed || st.Offset != at { // and something follows it
-			return true
+			return true, false
 		}
 		at, holed = st.End, st.Damage&^(dovecot.DboxAltered|dovecot.DboxFileHeaderLost) != 0
 	}
-	return false
+	return false, at > 0 && (holed || at < f.Size)
 }
 
 // record is where the map index would say that a message lies.

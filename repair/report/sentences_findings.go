@@ -185,6 +185,7 @@ var findingSentences = []sentence{
 		"was die Dateien nicht mehr verraten, stammt aus der Kopie vom {1} (Lauf {2}): Markierungen und Schlagwörter sind die von damals, spätere Änderungen sind nicht bekannt"},
 	{"what the files no longer tell was taken from the copy of {} (run {})", "was die Dateien nicht mehr verraten, stammt aus der Kopie vom {1} (Lauf {2})"},
 	{"this file of the storage is damaged amid its messages, though no mailbox has the message that is damaged", "diese Datei des Mailspeichers ist zwischen ihren Nachrichten beschädigt, die beschädigte Nachricht gehört aber zu keinem Postfach"},
+	{"this file of the storage goes on behind its last message, with bytes that are none: writing there was never finished", "diese Datei des Mailspeichers geht hinter ihrer letzten Nachricht weiter, mit Bytes, die keine sind: dort wurde nie zu Ende geschrieben"},
 	{"nothing yet; the next purge (doveadm purge, which hosts run at night) fails there, and Dovecot rebuilds the whole storage: mail that was deleted can come back, in all mailboxes",
 		"noch keine; das nächste Aufräumen (doveadm purge, meist nachts) scheitert daran, und Dovecot baut den ganzen Speicher neu auf: gelöschte Mail kann wiederkommen, in allen Postfächern"},
 	{"rebuild mends the file, so that it can be purged; the messages in it stay as they are", "rebuild flickt die Datei, sodass sie sich aufräumen lässt; die Nachrichten darin bleiben, wie sie sind"},
