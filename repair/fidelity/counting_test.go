@@ -122,6 +122,7 @@ func TestWorseIsToldOfEachThingThatIsCounted(t *testing.T) {
 	for _, w := range ways {
 		r.ways[w.name] = tally{wrong: map[attribute]int{flags: 3, logged: 2}}
 	}
+	r.ways[after] = tally{wrong: map[attribute]int{logged: 2}}
 	if l := r.worse(); len(l) > 0 {
 		t.Errorf("all the same: %q", l)
 	}
@@ -129,6 +130,19 @@ func TestWorseIsToldOfEachThingThatIsCounted(t *testing.T) {
 	want := []string{"mdbox/log-cut/young/1: worse in flags: 3, force-resync 2", "mdbox/log-cut/young/1: worse in log: 2, force-resync 0"}
 	if l := r.worse(); !slices.Equal(l, want) {
 		t.Errorf("%q, want %q", l, want)
+	}
+	// A copy of this very state tells everything; one from before the store lived on need not, but makes nothing worse.
+	r.ways[resyncs] = tally{wrong: map[attribute]int{flags: 3, logged: 2}}
+	r.ways[after] = tally{wrong: map[attribute]int{flags: 4, whole: 1, logged: 2}}
+	want = []string{"mdbox/log-cut/young/1: an earlier copy makes it worse in message: 1, without it 0", "mdbox/log-cut/young/1: an earlier copy makes it worse in flags: 4, without it 3",
+		"mdbox/log-cut/young/1: lost although an earlier copy tells it: flags 4"}
+	if l := r.worse(); !slices.Equal(l, want) {
+		t.Errorf("%q, want %q", l, want)
+	}
+	r.store = "changed"
+	r.ways[after] = tally{wrong: map[attribute]int{flags: 3, logged: 2}}
+	if l := r.worse(); len(l) > 0 {
+		t.Errorf("the same: %q", l)
 	}
 }
 
