@@ -174,12 +174,49 @@ func (r *maildirReader) stretch(files []*Message, records []*dovecot.Record, las
 	}
 	for i, rec := range records {
 		if !r.same(files[i], rec) {
+			r.unlike(files, records)
 			return
 		}
 	}
 	for i, rec := range records {
 		r.take(files[i], rec, ByOrder)
 	}
+}
+
+// unlike takes those files of a stretch for records that no other file can be, and that can be no other record: by the size or the time that
+// the record tells of its message.
+func (r *maildirReader) unlike(files []*Message, records []*dovecot.Record) {
+	if len(files)*len(records) > 1<<20 {
+		return
+	}
+	fits := make([]int, len(files)) // how many records a file may be
+	of := make([]int, len(records)) // the only file for a record, or -1
+	for i, rec := range records {
+		of[i] = -1
+		n := 0
+		for k, f := range files {
+			if r.same(f, rec) {
+				fits[k]++
+				n++
+				of[i] = k
+			}
+		}
+		if n != 1 || !r.measured(rec) {
+			of[i] = -1
+		}
+	}
+	for i, rec := range records {
+		if k := of[i]; k >= 0 && fits[k] == 1 {
+			r.take(files[k], rec, ByCache)
+		}
+	}
+}
+
+// measured reports whether anything is told of a record's message by which it differs from others.
+func (r *maildirReader) measured(rec *dovecot.Record) bool {
+	_, ok := r.Index.VirtualSize(rec)
+	values := r.cached[rec]
+	return ok || len(values["size.virtual"]) == 8 || len(values["date.received"]) == 4
 }
 
 // same reports whether nothing speaks against a file being the message of a record.

@@ -76,8 +76,8 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		switch {
 		case f != nil:
 			f.describe(&m, s)
-		case m.Flags&dovecot.FlagBackend != 0: // it is in the alternative storage
-		case s.Sound || m.By.Mailbox == ByIndex || s.emptied(files):
+		case m.Flags&dovecot.FlagBackend != 0 && (s.Sound || linked(fsys)): // it is in the alternative storage; else it is noise
+		case s.Recalled == nil && (s.Sound || m.By.Mailbox == ByIndex) || s.emptied(files):
 			f = &dboxFile{name: fmt.Sprintf("u.%d", m.UID), uid: m.UID, size: -1}
 			if acct.healer.sdbox(s, f) {
 				f.describe(&m, s)
@@ -111,6 +111,12 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 	}
 	s.sureNext()
 	return nil
+}
+
+// linked reports whether the account has an alternative storage.
+func linked(fsys fs.FS) bool {
+	_, err := fs.Lstat(fsys, AltLink)
+	return err == nil
 }
 
 // emptied reports whether the folder holds no message any more, and either the list index counts some, or all index files are gone with
