@@ -89,5 +89,6 @@ var quick = []cell{
 	{"sdbox", "message-first-line", "rotated", 1},
 	{"maildir", "index-cut", "changed", 1},
 	{"maildir", "uidlist-garbage", "changed", 1},
+	{"maildir", "uidlist-garbage", "rotated", 2},
 	{"maildir", "message-half", "rotated", 2},
 }

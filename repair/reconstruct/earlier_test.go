@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -392,52 +391,5 @@ func TestNoiseIsNoMailElsewhere(t *testing.T) {
 		if there != linked {
 			t.Errorf("with an alternative storage %v: it is told as mail: %v", linked, there)
 		}
-	}
-}
-
-// TestMessagesOutOfOrderAreKnownByTheirSizes: dovecot-uidlist is gone, and two files stand in another order than their UIDs. By order nobody
-// could be told; by what the cache tells of sizes and times, all can.
-func TestMessagesOutOfOrderAreKnownByTheirSizes(t *testing.T) {
-	k := &kept{now: t.TempDir()}
-	boxes, err := large.Account{Layout: store.Maildir, Messages: 60, Mailboxes: 2, Cache: true}.Lay(k.now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.Account = store.Account{Layout: store.Maildir, Mailboxes: boxes}
-	const folder = ".box1/"
-	names, err := filepath.Glob(filepath.Join(k.now, folder, "cur", "*"))
-	if err != nil || len(names) < 3 {
-		t.Fatal(names, err)
-	}
-	was := k.read(t, nil).Boxes[1]
-	uids := map[string]dovecot.UID{}
-	for i := range was.Messages {
-		uids[path.Base(string(was.Messages[i].File))] = was.Messages[i].UID
-	}
-	// The first one gets a name that sorts last.
-	first := filepath.Base(names[0])
-	_, rest, _ := strings.Cut(first, ".")
-	last := "1900000000." + rest
-	if err := os.Rename(names[0], filepath.Join(filepath.Dir(names[0]), last)); err != nil {
-		t.Fatal(err)
-	}
-	k.edit(t, folder+"dovecot-uidlist", removed)
-	s := k.read(t, nil).Boxes[1]
-	told, wrong := 0, 0
-	for i := range s.Messages {
-		m := &s.Messages[i]
-		name := path.Base(string(m.File))
-		if name == last {
-			name = first
-		}
-		if m.UID != 0 {
-			told++
-			if uids[name] != m.UID {
-				wrong++
-			}
-		}
-	}
-	if told < 3 || wrong > 0 {
-		t.Errorf("%d of %d UIDs are told, %d of them wrong", told, len(s.Messages), wrong)
 	}
 }
