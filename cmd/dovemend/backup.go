@@ -40,7 +40,8 @@ func (p *program) backup() *cli.Command {
 		Usage: "make a verified copy of a mailbox or an account, and change nothing",
 		Description: "Copies the files of the mailboxes (for mdbox also storage/, where the mail itself is) into\n" +
 			"a folder of this machine: a plain directory tree and a list with hashes. What a previous\n" +
-			"copy holds unchanged is not downloaded again. Nothing on the host is changed.\n\n" +
+			"copy holds unchanged is not downloaded again. Nothing on the host is changed. What is lost\n" +
+			"later, check and repair look up in such a copy by themselves.\n\n" +
 			"Exit codes: 0 copied and verified; 1 error, or files that could not be read; 2 usage;\n" +
 			"3 copied, but some files changed all the while; 5 login or host key; 130 interrupted.",
 		Flags:  join(hostFlags(), accountFlags(), mailboxFlags(), transferFlags(), outputFlags()),

@@ -27,9 +27,11 @@ func (p *program) check() *cli.Command {
 		Usage: "say what is wrong with mailboxes, and change nothing anywhere",
 		Description: "Copies the mailboxes as backup does and examines the copy; with --run or --from it examines a\n" +
 			"copy that is there already and reaches no host. Each finding says what is wrong in which file,\n" +
-			"what you see because of it, and what cures it.\n\n" +
-			"--from takes the folder of a run, or a copy made by any other tool: an account's mail root, or a\n" +
-			"folder above it. Without --mailbox, every mailbox of such a copy is examined.\n\n" +
+			"what you see because of it, and what cures it. What the files no longer tell is looked up in the\n" +
+			"earlier copies of the account (see dovemend runs), and it is said which one told it.\n\n" +
+			"--from takes the folder of a run, or a copy made by any other tool: an account's mail root, a\n" +
+			"folder above it, or a part of it, such as mailboxes/, storage/ or the folder of one mailbox.\n" +
+			"Without --mailbox, every mailbox of such a copy is examined.\n\n" +
 			"Exit codes: 0 nothing is wrong (notes aside); 1 error; 2 usage; 3 something is wrong; 5 login or\n" +
 			"host key; 130 interrupted.",
 		Flags: join([]cli.Flag{

@@ -331,7 +331,7 @@ func (h *healer) continues(was *Healed) bool {
 	}
 }
 
-// maildir finds damaged messages of a Maildir in earlier copies, by their base names, which are given once.
+// heal finds damaged messages in earlier copies, by their base names, which are given once.
 func (r *maildirReader) heal(ctx context.Context, h *healer) error {
 	var hurt []*Message
 	for i := range r.Messages {
