@@ -110,6 +110,15 @@ func (j *joiner) add(l *Log, b []byte) (whole bool) {
 	return l.Header.Seq > j.end.Seq
 }
 
+// WasLonger reports whether a log has lost its end since a copy of it was made: the copy is it, and goes on.
+func WasLonger(now, then []byte) bool {
+	if len(now) < logHeaderMinSize || !bytes.HasPrefix(then, now) {
+		return false
+	}
+	l, _ := ParseLog(then)
+	return l.Unusable == "" && l.SyncOffset > int64(len(now))
+}
+
 // sameLog reports whether a log is the one of which an earlier copy has the beginning: its header says so, or the header is damaged
 // and most of what follows is the same.
 func sameLog(l *Log, b, had []byte) bool {

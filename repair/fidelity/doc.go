@@ -17,5 +17,6 @@
 //
 // Further variables: DOVEMEND_FIDELITY_ONLY=layout/kind/store/seed does only the cells that fit, each part a pattern as package path
 // has them, parts at the end may be left out; DOVEMEND_FIDELITY_SEEDS is how many seeds are tried with each store (default 2);
-// DOVEMEND_FIDELITY_WRITE=1 has a full run write docs/fidelity.md. With -v the test tells every cell in detail.
+// DOVEMEND_FIDELITY_WRITE=1 has a full run write docs/fidelity.md; DOVEMEND_FIDELITY_KEEP=DIR keeps every broken account there, and the
+// state directory with the backup that was made before. With -v the test tells every cell in detail.
 package fidelity

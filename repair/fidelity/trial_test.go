@@ -49,7 +49,12 @@ func (h *host) test(t *testing.T, c cell) *result {
 	h.quiet(t)
 	copyTree(t, h.MailRoot(), broken)
 	if dir := os.Getenv("DOVEMEND_FIDELITY_KEEP"); dir != "" { // to be looked at
-		copyTree(t, broken, filepath.Join(dir, strings.ReplaceAll(c.String(), "/", "-")))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, strings.ReplaceAll(c.String(), "/", "-"))
+		copyTree(t, broken, name)
+		copyTree(t, h.copies[copied[c.store]], name+"-copied")
 	}
 	for _, w := range ways {
 		h.lay(t, broken)

@@ -50,7 +50,15 @@ func (r *Recalled) String() string {
 
 // recall has the index read again with what an earlier copy of its files tells, where they are damaged or gone.
 func (s *State) recall(earlier Earlier) {
-	if !s.Sound && len(s.Unread) == 0 { // what could not be copied may tell more
+	if len(s.Unread) > 0 { // what could not be copied may tell more
+		return
+	}
+	if s.Sound && s.Layout != store.Maildir {
+		if then, now, ok := s.shorter(earlier); ok {
+			s.cutShort("it had %d bytes when an earlier copy was made, and now has %d", then, now)
+		}
+	}
+	if !s.Sound {
 		s.recallAs(earlier, s.Files, func(_ Copy, state *dovecot.State) bool { return !s.told() || state.UIDValidity == s.UIDValidity })
 	}
 }

@@ -100,7 +100,7 @@ func (s *State) believeList() {
 	if s.GUID.IsZero() {
 		s.GUID = s.Names.GUID
 	}
-	if !s.Sound && s.Names.UIDValidity == s.UIDValidity {
+	if s.Names.UIDValidity == s.UIDValidity { // it is written after the mailbox's own index
 		s.NextUID = max(s.NextUID, s.Names.NextUID)
 		s.ModSeq = max(s.ModSeq, s.Names.ModSeq)
 	}

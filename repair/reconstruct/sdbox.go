@@ -58,6 +58,7 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		}
 	}
 	s.recallForgotten(acct.earlier, func(c Copy, then *dovecot.State) bool { return s.sameFile(c, then, byUID) })
+	s.followFiles(byUID, acct.earlier)
 	gone := dovecot.ReadExpunged(s.evidence())
 	var exist []dovecot.UID
 	for uid, f := range byUID {
@@ -77,7 +78,7 @@ func (s *State) readSDBox(ctx context.Context, fsys fs.FS, acct *Account) error 
 		case f != nil:
 			f.describe(&m, s)
 		case m.Flags&dovecot.FlagBackend != 0 && (s.Sound || linked(fsys)): // it is in the alternative storage; else it is noise
-		case s.Recalled == nil && (s.Sound || m.By.Mailbox == ByIndex) || s.emptied(files):
+		case s.Recalled == nil && s.Sound || s.emptied(files):
 			f = &dboxFile{name: fmt.Sprintf("u.%d", m.UID), uid: m.UID, size: -1}
 			if acct.healer.sdbox(s, f) {
 				f.describe(&m, s)

@@ -1,0 +1,164 @@
+package reconstruct
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"dovemend/repair/dovecot"
+	"dovemend/repair/store"
+)
+
+// grown is a real log that tells of a mailbox from its beginning on, and where it ended once, between two transactions, when mail was
+// there that has been deleted since, and other mail was not.
+func grown(t *testing.T) (log []byte, then int, listedThen, listedNow []dovecot.UID) {
+	t.Helper()
+	log = vector(t, "log", "whole")
+	l, _ := dovecot.ParseLog(log)
+	now, _ := dovecot.Replay(dovecot.Files{Log: log})
+	for i := len(l.Records) - 1; i >= 0; i-- {
+		at := l.Records[i].Offset
+		s, _ := dovecot.Replay(dovecot.Files{Log: log[:at]})
+		if !s.Exact || s.NextUID >= now.NextUID || !slices.ContainsFunc(s.Records, func(r dovecot.Record) bool { return now.Find(r.UID) == nil }) {
+			continue
+		}
+		return log, int(at), uids(s), uids(now)
+	}
+	t.Fatal("the log has no such place")
+	return nil, 0, nil, nil
+}
+
+func uids(s *dovecot.State) (list []dovecot.UID) {
+	for i := range s.Records {
+		list = append(list, s.Records[i].UID)
+	}
+	return list
+}
+
+func sdboxFiles(log []byte, list []dovecot.UID) fstest.MapFS {
+	all := fstest.MapFS{dboxDir + "/dovecot.index.log": file(log)}
+	for _, uid := range list {
+		all[fmt.Sprintf("%s/u.%d", dboxDir, uid)] = sdboxFile(int(uid))
+	}
+	return all
+}
+
+// inMailbox are the UIDs of the messages that belong to it.
+func (s *State) inMailbox() (list []dovecot.UID) {
+	for i := range s.Messages {
+		if m := &s.Messages[i]; s.Belongs(m) {
+			list = append(list, m.UID)
+		}
+	}
+	return list
+}
+
+func (s *State) hasFault(rule string) bool {
+	return slices.ContainsFunc(s.Faults, func(f FileFault) bool { return f.Rule == rule })
+}
+
+func readAfter(t *testing.T, now, then fstest.MapFS) *State {
+	t.Helper()
+	m := store.Mailbox{Name: "INBOX", Storage: "INBOX", Dir: dboxDir}
+	acct, err := ReadHealed(t.Context(), now, store.Account{Layout: store.SDBox, Mailboxes: []store.Mailbox{m}}, []store.Mailbox{m},
+		func(yield func(Copy) bool) { yield(Copy{ID: "run", FS: then}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acct.Boxes[0]
+}
+
+// TestALogCutBetweenTransactionsBringsNothingBack: as it is, it lists messages that were deleted after its end. A copy of then has their files.
+func TestALogCutBetweenTransactionsBringsNothingBack(t *testing.T) {
+	log, then, before, after := grown(t)
+	s := readAfter(t, sdboxFiles(log[:then], after), sdboxFiles(log[:then], before))
+	if got := s.inMailbox(); !slices.Equal(got, after) {
+		t.Errorf("messages %v, want %v", got, after)
+	}
+	if s.Sound || s.Dropped == 0 || s.Regained == 0 || !s.hasFault("log-end-lost") {
+		t.Errorf("sound %v, %d dropped, %d regained; %v", s.Sound, s.Dropped, s.Regained, s.Faults)
+	}
+	if s.Recalled != nil && s.Recalled.Whole {
+		t.Error("a copy of then tells the end")
+	}
+	if last := after[len(after)-1]; s.NextUID < last+someLost {
+		t.Errorf("next UID %d: %d was given, and others may have been", s.NextUID, last)
+	}
+	// All is well where the log is whole: a message whose file is gone is one that is lost, and the copy has it.
+	gone := after[0]
+	now := sdboxFiles(log, after[1:])
+	if s := readAfter(t, now, sdboxFiles(log[:then], before)); !s.Sound || s.Dropped > 0 || len(s.Faults) > 0 || s.inMailbox()[0] != gone {
+		t.Errorf("sound %v, %d dropped; %v; messages %v, without %d", s.Sound, s.Dropped, s.Faults, s.inMailbox(), gone)
+	}
+}
+
+// TestALogIsNotShorterThanItWas: what a copy has of it after its end is the log's.
+func TestALogIsNotShorterThanItWas(t *testing.T) {
+	log, then, _, after := grown(t)
+	now := sdboxFiles(log[:then], after[:len(after)-1]) // nothing but the copy tells that it is cut, but for the files
+	for uid := range slices.Values(after) {
+		if s, _ := dovecot.Replay(dovecot.Files{Log: log[:then]}); uid >= s.NextUID {
+			delete(now, fmt.Sprintf("%s/u.%d", dboxDir, uid))
+		}
+	}
+	s := readAfter(t, now, sdboxFiles(log, after))
+	if !s.hasFault("log-end-lost") || s.Recalled == nil || !slices.Equal(uids(s.Index), after) {
+		t.Errorf("%v; recalled by %+v; messages %v, want %v", s.Faults, s.Recalled, uids(s.Index), after)
+	}
+	for what, old := range map[string][]byte{
+		"another log":                     append(bytes.Clone(log[:20]), append([]byte{1, 2, 3, 4}, log[24:]...)...),
+		"as long":                         log[:then],
+		"garbage behind it":               append(bytes.Clone(log[:then]), bytes.Repeat([]byte{0xaa}, 400)...),
+		"the beginning of a transaction":  log[:then+14],
+		"of a mailbox that was made anew": nil,
+	} {
+		s := readAfter(t, now, sdboxFiles(old, after))
+		if s.hasFault("log-end-lost") || s.Recalled != nil {
+			t.Errorf("%s: %v, recalled by %+v", what, s.Faults, s.Recalled)
+		}
+	}
+}
+
+// TestTheListIndexIsAheadOfALogThatIsCut: then a message without a file is one that was deleted after the end of the log.
+func TestTheListIndexIsAheadOfALogThatIsCut(t *testing.T) {
+	log, then, before, after := grown(t)
+	m := store.Mailbox{Name: "INBOX", Storage: "INBOX", Dir: dboxDir}
+	whole, _ := dovecot.Replay(dovecot.Files{Log: log})
+	cut, _ := dovecot.Replay(dovecot.Files{Log: log[:then]})
+	var both []dovecot.UID
+	for _, uid := range after {
+		if slices.Contains(before, uid) {
+			both = append(both, uid)
+		}
+	}
+	names := func(of *dovecot.State) Listed {
+		return Listed{Known: true, UIDValidity: of.UIDValidity, ModSeq: of.ModSeq, HasCounts: true, NextUID: of.NextUID}
+	}
+	for what, c := range map[string]struct {
+		names Listed
+		left  bool
+	}{"as old": {names(cut), false}, "newer": {names(whole), true}, "of another mailbox": {Listed{Known: true, UIDValidity: 1, ModSeq: 1 << 40}, false}} {
+		fsys, then := sdboxFiles(log[:then], both), sdboxFiles(log[:then], before)
+		acct := &Account{Account: store.Account{Layout: store.SDBox}, healer: &healer{fsys: fsys, files: map[string]*Healed{},
+			earlier: func(yield func(Copy) bool) { yield(Copy{ID: "run", FS: then}) }}}
+		s := &State{Mailbox: m, Layout: store.SDBox, Names: c.names}
+		if err := s.readIndex(fsys, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.readSDBox(t.Context(), fsys, acct); err != nil {
+			t.Fatal(err)
+		}
+		want := before
+		if c.left {
+			want = both
+		}
+		if got := s.inMailbox(); !slices.Equal(got, want) || (s.Dropped > 0) != c.left {
+			t.Errorf("%s: messages %v, want %v; %d dropped", what, got, want, s.Dropped)
+		}
+		if c.left && s.NextUID < whole.NextUID {
+			t.Errorf("%s: next UID %d is given already", what, s.NextUID)
+		}
+	}
+}
