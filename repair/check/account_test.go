@@ -281,3 +281,29 @@ func TestDamagedSubscriptionsAreAFinding(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestACacheOfAnotherGenerationIsAFindingWhereNobodyExchangesIt: neither it nor the log was changed after the copying began.
+func TestACacheOfAnotherGenerationIsAFindingWhereNobodyExchangesIt(t *testing.T) {
+	other := vector(t, "cache", "whole")
+	other[8]++ // file_seq
+	now := time.Unix(1700000000, 0)
+	for what, c := range map[string]struct {
+		log, cache, began time.Time
+		want              Severity
+	}{
+		"long unchanged":              {now.Add(1), now.Add(1), now.Add(time.Minute), Suspect},
+		"the log is newer":            {now.Add(2 * time.Minute), now.Add(1), now.Add(time.Minute), Note},
+		"the cache is newer":          {now.Add(1), now.Add(2 * time.Minute), now.Add(time.Minute), Note},
+		"in the same second, perhaps": {now, now.Add(1), now.Add(time.Millisecond), Note},
+		"nobody knows":                {now.Add(1), now.Add(1), time.Time{}, Note},
+	} {
+		cached, log := file(other), file(vector(t, "log", "whole"))
+		cached.ModTime, log.ModTime = c.cache, c.log
+		fsys := inUseFS{fstest.MapFS{dboxDir + "/dovecot.index": file(vector(t, "index", "whole")), dboxDir + "/dovecot.index.log": log,
+			dboxDir + "/dovecot.index.cache": cached}, c.began}
+		f := find(examineDbox(t, store.MDBox, fsys), "cache-other")
+		if f == nil || f.Severity != c.want || (f.Cure == CureCache) != (c.want == Suspect) {
+			t.Errorf("%s: %+v", what, f)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (x *examiner) cache() error {
 		x.find(f)
 	} else if x.otherCache(c) {
 		f.Rule, f.Text = "cache-other", "dovecot.index.cache is not the one that the index knows"
-		if x.State.Files.Log != nil { // it may have been copied while Dovecot was exchanging it
+		if x.State.Files.Log != nil && !unchanged(x.fsys, string(f.File), string(x.file("dovecot.index.log"))) { // Dovecot may have been exchanging it
 			f.Severity, f.Cure = Note, CureNone
 		}
 		x.find(f)

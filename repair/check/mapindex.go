@@ -116,6 +116,25 @@ func changedMeanwhile(fsys fs.FS, name string) bool {
 	return ok && !c.Begun().IsZero() && info.ModTime().After(c.Begun())
 }
 
+// unchanged reports whether files are known not to have been changed after the copying began.
+func unchanged(fsys fs.FS, names ...string) bool {
+	for _, name := range names {
+		info, err := fs.Lstat(fsys, name)
+		if err != nil {
+			return false
+		}
+		c, ok := info.Sys().(interface{ Begun() time.Time })
+		changed := info.ModTime()
+		if changed.Nanosecond() == 0 { // told in seconds
+			changed = changed.Add(time.Second)
+		}
+		if !ok || !changed.Before(c.Begun()) {
+			return false
+		}
+	}
+	return true
+}
+
 func mapName(which string) store.RelPath {
 	switch which {
 	case "log":

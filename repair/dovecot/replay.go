@@ -188,7 +188,7 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	if base == BaseNone && len(p.logs()) > 0 {
 		chain = 0
 	}
-	if (base == BaseBackup || base == BaseZero) && p.behindIndex() {
+	if (base == BaseBackup || base == BaseZero) && p.behind(p.index, r.s.NextUID) || base == BaseZero && p.behind(p.backup, r.s.NextUID) {
 		chain = 0
 	}
 	if base == BaseBackup && chain < 2 {
@@ -203,11 +203,18 @@ func (p *parsed) replayFrom(base Base) (*State, []Fault, int) {
 	return r.s, r.fs.all(), score + chain*brokenLogs
 }
 
-// behindIndex reports whether dovecot.index was written at the log that came after the last one that is there: what they
-// tell is not the end. (Dovecot keeps two logs. An index that names a later one yet is damaged there.)
-func (p *parsed) behindIndex() bool {
+// behind reports whether an index was written at a place that the last log does not reach, or at the log that came after it: what the logs
+// tell, up to a next UID, is not the end. (Dovecot keeps two logs. An index that names a later one yet is damaged there. A place behind
+// the log's end is believed where a second number says the same.)
+func (p *parsed) behind(x *Index, next UID) bool {
 	logs := p.logs()
-	return p.clean[p.index] && len(logs) > 0 && p.header(logs[len(logs)-1]).Seq+1 == p.index.Header.LogSeq
+	if !p.clean[x] || len(logs) == 0 {
+		return false
+	}
+	last, h := logs[len(logs)-1], &x.Header
+	seq := p.header(last).Seq
+	return seq+1 == h.LogSeq ||
+		seq == h.LogSeq && int64(h.LogHead) > last.Size && (int64(h.LogTail) > last.Size || h.NextUID > next) && p.owns(h, last)
 }
 
 // chain finds the logs that continue the base, applies them, and says how well they do: 2 wholly, 1 up to damage or

@@ -3,6 +3,8 @@ package dovecot
 import (
 	"bytes"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -184,5 +186,33 @@ func TestAnIndexThatEndsInItsHeadersHasNoRecords(t *testing.T) {
 				t.Fatalf("cut at %d: UID %d is in the backup, and not found (base %s)", at, uid, s.Base)
 			}
 		}
+	}
+}
+
+// TestAnIndexAheadOfALogThatStartsFromNothingIsAsked: the log ends between two transactions, before the place where the index was written.
+func TestAnIndexAheadOfALogThatStartsFromNothingIsAsked(t *testing.T) {
+	log := readVector(t, filepath.Join("testdata", "log", "whole.vec")).data
+	index := readVector(t, filepath.Join("testdata", "index", "whole.vec")).data
+	base, _ := ParseIndex(index)
+	l, _ := ParseLog(log)
+	cuts := 0
+	for i := range l.Records {
+		at := l.Records[i].Offset
+		if alone, _ := Replay(Files{Log: log[:at]}); !alone.Exact || at >= int64(base.Header.LogHead) {
+			continue
+		}
+		cuts++
+		for what, f := range map[string]Files{"index": {Index: index, Log: log[:at]}, "backup": {Backup: index, Log: log[:at]}} {
+			s, list := Replay(f)
+			if s.Exact || s.NextUID != base.Header.NextUID || len(s.Records) != len(base.Records) {
+				t.Errorf("%s, log cut at %d: exact %v, next UID %d, %d messages; want %d, %d", what, at, s.Exact, s.NextUID, len(s.Records), base.Header.NextUID, len(base.Records))
+			}
+			if !slices.ContainsFunc(list, func(f Fault) bool { return f.Rule == "log-shorter-than-base" }) {
+				t.Errorf("%s, log cut at %d: %v", what, at, list)
+			}
+		}
+	}
+	if cuts == 0 {
+		t.Fatal("the index was written before the log's first end")
 	}
 }

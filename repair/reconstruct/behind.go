@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"dovemend/repair/dovecot"
 )
@@ -99,4 +100,77 @@ func (s *State) behind(byUID map[dovecot.UID]*dboxFile) string {
 func (s *State) passedBy() bool {
 	n := &s.Names
 	return n.Known && n.UIDValidity == s.UIDValidity && (n.HasCounts && n.NextUID > s.Index.NextUID || n.ModSeq > s.Index.ModSeq)
+}
+
+// findBehind finds the mailboxes whose index files are sound and end too early, by what the storage and the list index tell, and asks the
+// earlier copies for the rest.
+func (r *reconciler) findBehind() {
+	for asked := map[*State]bool{}; ; {
+		found := r.behind()
+		if len(found) == 0 {
+			return
+		}
+		for s, why := range found {
+			for i := range s.Messages {
+				if st := s.Messages[i].stored; st != nil {
+					st.Claims--
+				}
+			}
+			if !asked[s] {
+				asked[s] = true
+				s.cutShort("%s", why)
+				if s.Recalled == nil {
+					s.recall(r.acct.earlier)
+				}
+			} else { // what the copy tells ends too early, too
+				s.Sound = false
+				if s.Recalled != nil {
+					s.Recalled.Whole = false
+				}
+				s.listed()
+			}
+			delete(r.gone, s)
+			s.ascend()
+			s.resolve(r.t)
+		}
+	}
+}
+
+// behind lists such mailboxes, with what tells it.
+func (r *reconciler) behind() map[*State]string {
+	loses := slices.ContainsFunc(r.boxes, func(s *State) bool { return !s.Sound || s.Anew }) // one that may have had what others lack
+	last := map[*State]dovecot.UID{}
+	over := map[*State]bool{}
+	for _, s := range r.boxes {
+		for i := range s.Messages {
+			m := &s.Messages[i]
+			if m.stored == nil {
+				_, mapped := r.t.Mapped(m.MapUID)
+				over[s] = over[s] || r.t.Sound && m.Lost && m.MapUID != 0 && m.MapUID < r.t.Map.NextUID && !mapped
+				continue
+			}
+			if m.stored.Mailbox == s.Mailbox.Storage {
+				last[s] = max(last[s], m.stored.MapUID)
+			}
+			over[s] = over[s] || m.stored.Refs >= 0 && m.stored.Claims > m.stored.Refs
+		}
+	}
+	found := map[*State]string{}
+	under := false
+	for i := range r.t.Stored {
+		st := &r.t.Stored[i]
+		if r.t.Files[st.File].ID == 0 || r.t.Sound && (st.MapUID == 0 || st.Claims >= st.Refs) || !r.t.Sound && st.Claims > 0 || r.claimedElsewhere(st) {
+			continue
+		}
+		under = true
+		if s := r.box(st); !loses && r.t.Sound && s != nil && s.Sound && s.refersTo(r.t) && st.MapUID > last[s] && st.Claims == 0 && !r.expunged(s).GUID(st.GUID) {
+			found[s] = fmt.Sprintf("the storage holds message %d, which was saved to this mailbox after the last one that is told", st.MapUID)
+		}
+	}
+	for _, s := range r.boxes {
+		if s.Sound && !s.Anew && len(s.Unread) == 0 && (under || over[s]) && s.passedBy() {
+			found[s] = fmt.Sprintf("%s tells of later changes", ListFile)
+		}
+	}
+	return found
 }

@@ -45,6 +45,7 @@ func (r *reconciler) reconcile() {
 	}
 	r.saveTimes()
 	r.findAnew()
+	r.findBehind()
 	if r.t.Sound {
 		r.dropOverclaimed()
 	} else if r.once = r.acct.once(r.t, r.boxes); r.once != nil {

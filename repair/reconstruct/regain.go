@@ -26,6 +26,9 @@ func (s *State) regain(list []*Stored, expunged dovecot.Expunged, before dovecot
 	if len(fresh) == 0 {
 		fresh = s.continued(list, expunged, before)
 	}
+	if len(fresh) == 0 {
+		fresh = s.arrived(list)
+	}
 	listed := map[*Stored]int{} // where in Messages
 	for st, uid := range fresh {
 		if i := s.nameless(uid); i >= 0 {
@@ -152,6 +155,44 @@ func (s *State) continued(list []*Stored, expunged dovecot.Expunged, before dove
 	}
 	if s.Names.NextUID > next && s.Names.UIDValidity == s.UIDValidity { // more were given than are left
 		return nil
+	}
+	return given
+}
+
+// arrived gives lost messages the UIDs behind the last one that the index has given, in the order in which the logs of the map index tell that
+// they came, if they are just as many as were given after it by the list index. What came together keeps its places, but which is whose is not known.
+func (s *State) arrived(list []*Stored) map[*Stored]dovecot.UID {
+	t, names := s.Storage, &s.Names
+	next := s.Index.NextUID
+	if !t.Sound || s.Anew || s.Index.Doubtful || next == 0 || !s.refersTo(t) || !names.Known || !names.HasCounts || names.UIDValidity != s.UIDValidity ||
+		int64(names.NextUID)-int64(next) != int64(len(list)) || len(s.namelessRuns()) > 0 {
+		return nil
+	}
+	came := dovecot.ReadMapArrivals(t.mapFiles)
+	at := make(map[*Stored]dovecot.Position, len(list))
+	for _, st := range list {
+		a, ok := came[st.MapUID]
+		switch {
+		case !ok || st.MapUID == 0:
+			return nil
+		case st.Mailbox == s.Mailbox.Storage:
+			if len(a.Referred) > 0 || a.Saved == (dovecot.Position{}) { // it may have left and come back
+				return nil
+			}
+			at[st] = a.Saved
+		case len(a.Referred) != 1:
+			return nil
+		default:
+			at[st] = a.Referred[0]
+		}
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *Stored) int { return at[a].Compare(at[b]) })
+	given := map[*Stored]dovecot.UID{}
+	for i, st := range list {
+		if (i == 0 || at[list[i-1]] != at[st]) && (i+1 == len(list) || at[list[i+1]] != at[st]) {
+			given[st] = next + dovecot.UID(i)
+		}
 	}
 	return given
 }

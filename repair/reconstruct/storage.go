@@ -45,8 +45,10 @@ type Storage struct {
 	Stored  []Stored         // the messages in them, in the order of Files
 	AltLink bool             // there is an alternative storage, which the copy lacks
 	Blind   bool             // not all of the storage could be read: a message that is not found may be there
-	lookup  map[dovecot.UID]*Stored
-	byGUID  map[dovecot.GUID]*Stored // one of them; the others follow by next
+
+	mapFiles dovecot.Files
+	lookup   map[dovecot.UID]*Stored
+	byGUID   map[dovecot.GUID]*Stored // one of them; the others follow by next
 }
 
 // File is a file of the storage.
@@ -181,6 +183,7 @@ func (t *Storage) readMap(fsys fs.FS) ([]dovecot.MapRecord, error) {
 		return nil, err
 	}
 	t.Found = files.Index != nil || files.Log != nil
+	t.mapFiles = files
 	t.Map, t.Faults = dovecot.Replay(files)
 	_, t.Verdict, _ = dovecot.Sees(files)
 	t.Faults = slices.DeleteFunc(t.Faults, func(f dovecot.Fault) bool { return f.Rule == "log-missing" && files.Log == nil })

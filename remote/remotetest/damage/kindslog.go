@@ -13,6 +13,7 @@ var logKinds = []kind{
 		return b.truncate(path, b.between(1, 40))
 	})},
 	{"log-cut", "", "dovecot.index.log ends at half", over(log, keep(50))},
+	{"log-cut-between", "", "dovecot.index.log ends somewhere between two transactions", over(log, between)},
 	{"log-torn", "", "the last bytes of dovecot.index.log are missing, as after a crash", over(log, torn)},
 	{"log-tail-garbage", "", "random bytes behind the end of dovecot.index.log", over(log, func(b *breaker, path string) error {
 		return b.add(path, b.noise(b.between(1, 400)))
@@ -43,6 +44,27 @@ func torn(b *breaker, path string) error {
 	}
 	last := records[len(records)-1]
 	return b.truncate(path, last.at+b.between(1, last.size))
+}
+
+// between cuts a log where a transaction ends, somewhere in its middle.
+func between(b *breaker, path string) error {
+	records, err := b.readLog(path)
+	if err != nil {
+		return err
+	}
+	var ends []int64
+	next := records[0].at
+	for _, r := range records {
+		if r.at >= next {
+			ends = append(ends, r.at)
+			next = r.at + max(r.size, r.transaction)
+		}
+	}
+	if len(ends) < 4 {
+		return nothing("%s has %d transactions", path, len(ends))
+	}
+	n := int64(len(ends))
+	return b.truncate(path, ends[b.between(n/4, n-n/4)])
 }
 
 // bothKinds break several index files of a mailbox at once.
