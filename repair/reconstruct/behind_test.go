@@ -2,6 +2,7 @@ package reconstruct
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -159,6 +160,67 @@ func TestTheListIndexIsAheadOfALogThatIsCut(t *testing.T) {
 		}
 		if c.left && s.NextUID < whole.NextUID {
 			t.Errorf("%s: next UID %d is given already", what, s.NextUID)
+		}
+	}
+}
+
+// lagging is an mdbox account with a sound mailbox that lists some of eight stored messages, which were all saved to it and are referred to as
+// often as told.
+func lagging(t *testing.T, names Listed, refs [8]int, listed ...dovecot.UID) (*reconciler, *State) {
+	t.Helper()
+	x := &dovecot.NewIndex{IndexID: 7, UIDValidity: 7, NextUID: listed[len(listed)-1] + 1, Exts: []dovecot.NewExt{{Name: "mdbox", Size: 8, Align: 4}}}
+	for _, uid := range listed {
+		x.Records = append(x.Records, dovecot.NewRecord{UID: uid, Data: [][]byte{binary.LittleEndian.AppendUint64(nil, uint64(uid+10))}})
+	}
+	b, err := x.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := leftover(t, true)
+	r.t.Sound = true
+	for i := range r.t.Stored {
+		r.t.Stored[i].Refs = refs[i]
+	}
+	s := &State{Mailbox: store.Mailbox{Storage: "INBOX"}, Layout: store.MDBox, Storage: r.t, Names: names}
+	state, _ := dovecot.Replay(dovecot.Files{Index: b})
+	s.take(state)
+	s.resolve(r.t)
+	if !s.Sound || len(s.Messages) != len(listed) {
+		t.Fatalf("sound %v, %d messages", s.Sound, len(s.Messages))
+	}
+	r.boxes = []*State{s}
+	return r, s
+}
+
+// TestAMailboxThatEndsTooEarlyGetsWhatCameAfterIt and no more than that.
+func TestAMailboxThatEndsTooEarlyGetsWhatCameAfterIt(t *testing.T) {
+	newer := Listed{Known: true, UIDValidity: 7, ModSeq: 1 << 20}
+	all, five := []dovecot.UID{1, 2, 3, 4, 5, 6, 7, 8}, []dovecot.UID{1, 2, 3, 4, 5}
+	for what, c := range map[string]struct {
+		names  Listed
+		refs   [8]int
+		listed []dovecot.UID
+		torn   bool // another mailbox has lost its index
+		want   string
+		sound  bool
+	}{
+		"mail came":          {Listed{}, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, five, false, "[1 2 3 4 5 6 7 8]", false},
+		"mail came and went": {Listed{}, [8]int{1, 1, 1, 1, 1, 0, 0, 0}, five, false, "[1 2 3 4 5]", true},
+		"mail came, and another mailbox may have it":   {Listed{}, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, five, true, "[1 2 3 4 5]", true},
+		"mail came, which the list index tells":        {newer, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, five, true, "[1 2 3 4 5 6 7 8]", false},
+		"a message was deleted":                        {newer, [8]int{1, 1, 0, 1, 1, 1, 1, 1}, all, false, "[1 2 4 5 6 7 8]", false},
+		"the count is wrong, and nothing tells more":   {Listed{}, [8]int{1, 1, 0, 1, 1, 1, 1, 1}, all, false, "[1 2 3 4 5 6 7 8]", true},
+		"a message in the middle was never listed":     {Listed{}, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, []dovecot.UID{1, 2, 4, 5, 6, 7, 8}, false, "[1 2 4 5 6 7 8]", true},
+		"the list index is of an earlier life":         {Listed{Known: true, UIDValidity: 6, ModSeq: 1 << 20}, [8]int{1, 1, 0, 1, 1, 1, 1, 1}, all, false, "[1 2 3 4 5 6 7 8]", true},
+		"the list index is newer, and all is as it is": {newer, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, all, false, "[1 2 3 4 5 6 7 8]", true},
+	} {
+		r, s := lagging(t, c.names, c.refs, c.listed...)
+		if c.torn {
+			r.boxes = append(r.boxes, &State{Mailbox: store.Mailbox{Storage: "Trash"}, Layout: store.MDBox, Storage: r.t, Index: &dovecot.State{}})
+		}
+		r.reconcile()
+		if got := fmt.Sprint(placed(r, s)); got != c.want || s.Sound != c.sound || s.hasFault("log-end-lost") == c.sound {
+			t.Errorf("%s: %s, sound %v, want %s, %v; %v", what, got, s.Sound, c.want, c.sound, s.Faults)
 		}
 	}
 }
