@@ -70,6 +70,7 @@ func between(b *breaker, path string) error {
 // bothKinds break several index files of a mailbox at once.
 var bothKinds = []kind{
 	{"index-missing-log-cut", "", "dovecot.index is removed and its log ends at half", all(over(index, removed), over(log, keep(50)))},
+	{"index-missing-log-cut-between", "", "dovecot.index is removed and its log ends somewhere between two transactions", all(over(index, removed), over(log, between))},
 	{"index-garbage-log-garbage", "", "random bytes over the header of dovecot.index and in the middle of its log", all(over(index, noisy(0, 64)), over(log, noisy(-1, 200)))},
 	{"logs-missing", "", "dovecot.index.log and .log.2 are removed", all(over(log, removed), over(log2, removed))},
 	{"index-and-logs-missing", "", "all index files but the cache are removed", func(b *breaker) error {

@@ -13,6 +13,9 @@ var maildirKinds = []kind{
 	{"uidlist-empty", "maildir", "dovecot-uidlist has no byte left", over(list, emptied)},
 	{"uidlist-garbage", "maildir", "random bytes in the middle of dovecot-uidlist", over(list, noisy(-1, 300))},
 	{"uidlist-cut", "maildir", "dovecot-uidlist ends at half", over(list, keep(50))},
+	{"uidlist-cut-between", "maildir", "dovecot-uidlist ends somewhere between two lines", inList(func(b *breaker, p string, lines [][]byte) error {
+		return b.truncate(p, start(lines, int(b.between(1, int64(len(lines))))))
+	})},
 	{"uidlist-header-garbage", "maildir", "random bytes over the first line of dovecot-uidlist", inList(func(b *breaker, p string, lines [][]byte) error {
 		noise := b.noise(int64(len(lines[0]) - 1))
 		return b.overwrite(p, 0, bytes.ReplaceAll(noise, []byte{'\n'}, []byte{'\r'}))

@@ -42,6 +42,7 @@ var mapKinds = []kind{
 	{"map-log-missing", "mdbox", "storage/dovecot.map.index.log is removed", inStorage(mapIx+".log", removed)},
 	{"map-log-empty", "mdbox", "storage/dovecot.map.index.log has no byte left", inStorage(mapIx+".log", emptied)},
 	{"map-log-torn", "mdbox", "the last bytes of storage/dovecot.map.index.log are missing", inStorage(mapIx+".log", torn)},
+	{"map-log-cut-between", "mdbox", "storage/dovecot.map.index.log ends somewhere between two transactions", inStorage(mapIx+".log", between)},
 	{"map-log-garbage", "mdbox", "random bytes in the middle of storage/dovecot.map.index.log", inStorage(mapIx+".log", noisy(-1, 200))},
 	{"map-and-index-missing", "mdbox", "the map index and the mailbox's own index are removed, with their logs", all(removeMap, removeIndex)},
 	{"all-indexes-missing", "mdbox", "the map index and the index files of all mailboxes are removed", func(b *breaker) error {
