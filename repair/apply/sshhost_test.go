@@ -281,7 +281,7 @@ func TestOverSFTPConnectionCutMidwayIsResumedOnANewOne(t *testing.T) {
 			cutAt := func(n int64) {
 				acts.Store(0)
 				f := func(op, _ string) error {
-					if (op == "remove" || op == "rename" || op == "open") && acts.Add(1) == n {
+					if (op == "remove" || op == "rename") && acts.Add(1) == n {
 						b.host.CutConnections()
 					}
 					return nil
