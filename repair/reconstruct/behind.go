@@ -13,11 +13,11 @@ import (
 
 // cutShort notes that the end of what was noted in the index is lost, by what another file tells.
 func (s *State) cutShort(format string, args ...any) {
-	file, size := indexFile(join(s.Mailbox, "dovecot.index"), "log"), len(s.Files.Log)
+	which, size := "log", len(s.Files.Log)
 	if s.Files.Log == nil {
-		file, size = indexFile(join(s.Mailbox, "dovecot.index"), ""), len(s.Files.Index)
+		which, size = "index", len(s.Files.Index)
 	}
-	s.Faults = append(s.Faults, FileFault{File: file, Fault: dovecot.Fault{File: "log", Offset: int64(size), Rule: "log-end-lost", Detail: fmt.Sprintf(format, args...)}})
+	s.Faults = append(s.Faults, FileFault{File: indexFile(join(s.Mailbox, "dovecot.index"), which), Fault: dovecot.Fault{File: which, Offset: int64(size), Rule: "log-end-lost", Detail: fmt.Sprintf(format, args...)}})
 	s.Sound = false
 	s.listed()
 }
@@ -138,7 +138,10 @@ func (r *reconciler) findBehind() {
 
 // behind lists such mailboxes, with what tells it.
 func (r *reconciler) behind() map[*State]string {
-	loses := slices.ContainsFunc(r.boxes, func(s *State) bool { return !s.Sound || s.Anew }) // one that may have had what others lack
+	// Whether another mailbox may have what nobody lists: one that has lost something, or that is not here.
+	a := r.acct.Account
+	loses := a.Partial || len(a.Unreadable) > 0 || len(r.boxes) < len(a.Mailboxes) || len(r.acct.Gone()) > 0 ||
+		slices.ContainsFunc(r.boxes, func(s *State) bool { return !s.Sound || s.Anew })
 	last := map[*State]dovecot.UID{}
 	over := map[*State]bool{}
 	for _, s := range r.boxes {

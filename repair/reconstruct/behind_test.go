@@ -192,6 +192,20 @@ func lagging(t *testing.T, names Listed, refs [8]int, listed ...dovecot.UID) (*r
 	return r, s
 }
 
+// TestAMailboxDoesNotGetWhatOneThatIsNotHereMayHave: the newest message may have been moved there.
+func TestAMailboxDoesNotGetWhatOneThatIsNotHereMayHave(t *testing.T) {
+	for what, a := range map[string]store.Account{
+		"a part of an account":         {Partial: true},
+		"not all mailboxes are copied": {Mailboxes: make([]store.Mailbox, 2)},
+	} {
+		r, s := lagging(t, Listed{}, [8]int{1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 3, 4, 5)
+		r.acct.Account = a
+		if r.reconcile(); !s.Sound || len(placed(r, s)) != 5 || len(r.acct.Orphans) != 3 {
+			t.Errorf("%s: sound %v, placed %v, %d in no mailbox", what, s.Sound, placed(r, s), len(r.acct.Orphans))
+		}
+	}
+}
+
 // TestAMailboxThatEndsTooEarlyGetsWhatCameAfterIt and no more than that.
 func TestAMailboxThatEndsTooEarlyGetsWhatCameAfterIt(t *testing.T) {
 	newer := Listed{Known: true, UIDValidity: 7, ModSeq: 1 << 20}
